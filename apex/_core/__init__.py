@@ -1,0 +1,1 @@
+"""The compiled data plane. It imports nothing else of apex."""

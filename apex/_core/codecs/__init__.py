@@ -1,0 +1,1 @@
+"""Compiled decoders of venues' hot messages."""

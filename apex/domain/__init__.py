@@ -1,0 +1,1 @@
+"""Instruments, decimals and errors: the words every layer shares. No I/O."""

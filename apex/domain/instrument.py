@@ -1,0 +1,75 @@
+"""What is traded: its grid, its money and its place."""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import Literal
+
+import msgspec
+
+from apex.domain.decimals import MONEY_SCALE, of_units, scaled, units
+from apex.domain.errors import ConfigError
+
+Kind = Literal["spot", "linear", "inverse"]
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """One instrument of one venue.
+
+    Attributes
+    ----------
+    symbol, venue : str
+        The venue's own symbol, and the venue's name ("binance-usdm").
+    tick, lot : str
+        Price and quantity steps, decimal strings > 0.
+    kind : {"spot", "linear", "inverse"}
+        What a position is worth: quantity times price, or contracts over price.
+    multiplier : str
+        Units of base (linear) or of quote (inverse) per contract.
+    base, quote : str
+        Currencies; may be empty when a recording does not say.
+    """
+
+    symbol: str
+    venue: str
+    tick: str
+    lot: str
+    kind: Kind = "linear"
+    multiplier: str = "1"
+    base: str = ""
+    quote: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("tick", "lot", "multiplier"):
+            value = getattr(self, name)
+            if scaled(value)[0] <= 0:
+                raise ConfigError(f"{name} {value!r} of {self.symbol} is not > 0", name, "Give a positive decimal")
+
+    def ticks(self, price: str) -> int:
+        """Integer ticks of a decimal price; ConfigError off the grid."""
+        return units(price, self.tick)
+
+    def lots(self, quantity: str) -> int:
+        """Integer lots of a decimal quantity; ConfigError off the grid."""
+        return units(quantity, self.lot)
+
+    def price(self, ticks: int) -> str:
+        """Decimal string of a price in ticks."""
+        return of_units(ticks, self.tick)
+
+    def quantity(self, lots: int) -> str:
+        """Decimal string of a quantity in lots."""
+        return of_units(lots, self.lot)
+
+    @property
+    def value(self) -> tuple[int, int]:
+        """Numerator and denominator of one tick times one lot in cash units (10^-8 of quote)."""
+        (t, tp), (q, qp), (m, mp) = scaled(self.tick), scaled(self.lot), scaled(self.multiplier)
+        num, den = t * q * m * 10**MONEY_SCALE, 10 ** (tp + qp + mp)
+        common = gcd(num, den)
+        return num // common, den // common
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes two instruments the same: venue and symbol."""
+        return self.venue, self.symbol

@@ -1,0 +1,66 @@
+"""Build of the compiled core. The Cython directives of every module stand here and nowhere else.
+
+APEX_BUILD  release (default) | checked (bounds, None and initialisation checks) | sanitize (ASan + UBSan)
+APEX_MARCH  opt-in instruction set, e.g. x86-64-v3; named in benchmark results
+APEX_ONLY   comma-separated module names (book,risk): build only those, for work on one module
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+BUILD = os.environ.get("APEX_BUILD", "release")
+if BUILD not in {"release", "checked", "sanitize"}:
+    sys.exit(f"APEX_BUILD={BUILD}: expected release, checked or sanitize")
+CHECKED = BUILD != "release"
+
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": CHECKED,
+    "wraparound": False,
+    "initializedcheck": CHECKED,
+    "nonecheck": CHECKED,
+    "overflowcheck": False,
+    "cdivision": True,
+    "embedsignature": True,
+    "embedsignature.format": "python",
+}
+COMPILE = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-g0", "-Wno-unreachable-code"]
+LINK: list[str] = ["-s"]
+if BUILD == "sanitize":
+    COMPILE = ["-O1", "-g", "-ffp-contract=off", "-fno-wrapv", "-fsanitize=address,undefined"]
+    LINK = ["-fsanitize=address,undefined"]
+if march := os.environ.get("APEX_MARCH"):
+    COMPILE.append(f"-march={march}")
+
+only = set(filter(None, os.environ.get("APEX_ONLY", "").split(",")))
+extensions = [
+    Extension(
+        str(path.with_suffix("")).replace(os.sep, "."),
+        [str(path)],
+        include_dirs=[numpy.get_include(), "apex/_core"],
+        extra_compile_args=COMPILE,
+        extra_link_args=LINK,
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+            ("APEX_BUILD_NAME", f'"{BUILD}"'),
+        ],
+    )
+    for path in sorted(Path("apex/_core").rglob("*.pyx"))
+    if not only or path.stem in only
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        build_dir=f"build/cython-{BUILD}",
+        compiler_directives=DIRECTIVES,
+        annotate=bool(os.environ.get("APEX_ANNOTATE")),
+        force=bool(os.environ.get("APEX_FORCE")),
+        show_all_warnings=False,
+    ),
+)
