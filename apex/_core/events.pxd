@@ -34,6 +34,7 @@ cdef enum EventFlag:
     CLEAR_TO = 1 << 5
     NO_VENUE_TIME = 1 << 6   # ts_exchange_ns is 0; local view only
     NOT_MARKET = 1 << 7      # liquidation, insurance fund and the like
+    OPTIMISTIC = 1 << 8      # a simulated fill that the most careful queue model would not have given
 
 cdef enum Side:
     NO_SIDE = 0

@@ -1,0 +1,159 @@
+# The engine: one order of work for replay, paper, live and simulation.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from apex._core.book cimport BookData
+from apex._core.events cimport Batch, Event, Level, OrderCommand
+from apex._core.ledger cimport Ledger
+from apex._core.risk cimport DenyReason, RiskFacts, RiskGate
+from apex._core.signals cimport Signals
+
+cdef enum OrderState:
+    STATE_NONE = 0
+    IN_FLIGHT = 1        # sent, no word yet
+    WORKING = 2          # acknowledged, rests
+    DONE_FILLED = 3
+    DONE_CANCELED = 4
+    DONE_EXPIRED = 5
+    DONE_REJECTED = 6
+    DONE_DENIED = 7      # never left the gate
+
+cdef struct OrderRow:            # 128 bytes: one intent that became an order, or was denied
+    int64_t ts_sent_ns           # local
+    int64_t ts_ack_ns            # local, first reply; 0 = none
+    int64_t ts_done_ns           # local, last change
+    int64_t ts_venue_ns          # venue, last change; 0 = none
+    uint64_t id
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t filled_lots
+    int64_t last_lots            # last executed chunk
+    int64_t last_ticks
+    int64_t cost                 # sum of ticks * lots over the fills
+    int64_t fee                  # cash units
+    uint32_t instrument
+    uint32_t fills
+    uint8_t side
+    uint8_t type
+    uint8_t tif
+    uint8_t state                # OrderState
+    uint8_t pending              # CommandKind in flight, 0 = none
+    uint8_t venue_reason
+    uint16_t deny_reason         # ALLOWED = passed
+    int64_t slot                 # place among its instrument's active orders, -1 = none
+
+cdef struct FillRow:             # 80 bytes
+    int64_t ts_venue_ns
+    int64_t ts_local_ns
+    uint64_t id
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t fee                  # cash units, > 0 paid
+    int64_t mid2                 # local bid + ask in ticks at the receipt
+    uint64_t trade_id
+    uint32_t instrument
+    uint8_t side
+    uint8_t maker
+    uint8_t optimistic
+    uint8_t has_mid
+    int64_t row                  # events applied before
+
+cdef struct EquityRow:           # one a grid step; money in cash units
+    int64_t ts_ns
+    int64_t net
+    int64_t gross
+    int64_t fees
+    int64_t spread
+    int64_t exposure
+
+cdef struct MarkRow:             # one a grid step and instrument
+    int64_t lots
+    int64_t mid2
+
+cdef struct LocalSide:           # what we know of one instrument
+    BookData* book
+    int64_t book_ts_ns           # last depth message
+    int64_t mid2                 # last valid bid + ask
+    int64_t move_mid2            # where on_move was last told
+    int64_t open_buy_lots, open_sell_lots
+    int32_t* active              # indices into orders
+    int32_t active_count
+    bint synced
+    bint has_mid
+
+cdef class View
+cdef class Strategy
+
+cdef class Slot:                 # one strategy in the engine
+    cdef Strategy strategy
+    cdef View view
+    cdef object on_timer, on_signal, on_book, on_fill
+    cdef int64_t move_ticks
+    cdef bint wants_rows
+    cdef int index
+
+cdef struct Timer:
+    int64_t interval_ns
+    int64_t next_ns
+    int32_t slot
+
+cdef class Engine:
+    cdef LocalSide* local
+    cdef int count
+    cdef readonly Ledger ledger
+    cdef RiskGate gate
+    cdef readonly Signals signals
+    cdef list features
+    cdef list slots
+    cdef list rule_slot
+    cdef OrderRow* orders
+    cdef int64_t order_count, order_capacity
+    cdef FillRow* fills
+    cdef int64_t fill_count, fill_capacity
+    cdef EquityRow* equity
+    cdef MarkRow* marks
+    cdef int64_t equity_count, equity_capacity
+    cdef Timer* timers
+    cdef int timer_count
+    cdef int64_t equity_peak, equity_day_start
+    cdef readonly int64_t now
+    cdef readonly int64_t timer_next
+    cdef readonly int64_t rows
+    cdef readonly int64_t signals_fired, signals_idle, intents, denied, calls
+    cdef bint compat, uses_features, uses_moves, uses_rows
+    cdef int64_t last_fill
+    cdef int64_t timers_end          # periodic timers stop after it
+    cdef readonly int64_t cash_start
+    cdef int64_t sent                # commands handed to the gate
+    cdef list grids
+
+    cdef int on_batch(self, int instrument, const Batch* batch, const Level* levels, const Event* rows,
+                      int64_t now) except -1
+    cdef int on_reply(self, const Event* event) except -1
+    cdef int on_timers(self, int64_t now) except -1
+    cdef int on_grid(self, int64_t now) except -1
+    cdef int _book_changed(self, int instrument, bint valid) except -1
+    cdef int _signals(self, int instrument, uint32_t dirty) except -1
+    cdef int _filled(self, OrderRow* order, const Event* event) except -1
+    cdef int _close(self, OrderRow* order) except -1
+    cdef _amended(self, int64_t index, const Event* event)
+    cdef int64_t submit(self, Slot slot, OrderCommand* command) except -1
+    cdef int64_t request(self, Slot slot, int64_t index, int kind, int64_t price, int64_t lots) except -1
+    cdef int _facts(self, int instrument, RiskFacts* facts) except -1
+    cdef int64_t _value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil
+    cdef OrderRow* _new_row(self) except NULL
+    cdef int64_t _equity(self) noexcept nogil
+
+cdef class View:
+    cdef Engine engine
+    cdef Slot slot
+    cdef readonly int instrument
+    cdef readonly int signal         # rule that fired
+    cdef readonly int source         # instrument that caused the call
+    cdef int _timer(self, int64_t interval, int64_t due) except -1
+    cdef object _price(self, ticks)
+    cdef object _quantity(self, lots)
+    cdef int64_t _index(self, uint64_t id) except -1
+
+cdef class Strategy:
+    cdef readonly object params
+    cdef int on_batch(self, View view, int instrument, const Batch* batch, const Level* levels) except -1

@@ -1,0 +1,178 @@
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apex._core.ledger import Ledger
+from apex._core.risk import RiskGate
+from apex._core.signals import Signals
+
+STATES: Final[dict[int, str]]
+SIDES: Final[dict[str, int]]
+TIFS: Final[dict[str, int]]
+ORDER_DTYPE: Final[np.dtype[np.void]]
+FILL_DTYPE: Final[np.dtype[np.void]]
+EQUITY_DTYPE: Final[np.dtype[np.void]]
+MARK_DTYPE: Final[np.dtype[np.void]]
+
+def duration_ns(text: str) -> int: ...
+
+class Working(NamedTuple):
+    """A working order of this strategy."""
+
+    id: int
+    side: str
+    price_ticks: int
+    quantity_lots: int
+    filled_lots: int
+    acknowledged: bool
+    pending: bool
+
+class Fill(NamedTuple):
+    """The last fill."""
+
+    id: int
+    side: str
+    price_ticks: int
+    quantity_lots: int
+    maker: bool
+
+class View:
+    """What a strategy sees of one instrument, and all it may do.
+
+    One object for the whole run over the engine's memory: nothing is copied, and nothing read from it may be
+    kept for later. Prices end in `_ticks` and quantities in `_lots` where they are integers; without, they are
+    decimals as floats. An empty or unsynced side reads None. Every order goes through the risk gate.
+    """
+
+    instrument: int
+    """Index of the instrument this view reads."""
+    signal: int
+    """In on_signal: the rule that fired, as `when` returned it."""
+    source: int
+    """In on_signal and on_book: the instrument that caused the call."""
+    def __getitem__(self, instrument: int) -> View:
+        """The view of another instrument of the run."""
+    def every(self, interval: str) -> None:
+        """Call on_timer each interval ("100ms"), first one interval from now. Timers at t see everything stamped <= t."""
+    def at(self, ts_ns: int) -> None:
+        """Call on_timer once at a time of the replay's clock."""
+    def when(self, feature: str, above: float | None = None, below: float | None = None, hysteresis: float = 0.0,
+             cooldown: str = "0ns", instrument: int | None = None) -> int:
+        """Call on_signal when a feature crosses into a zone; re-armed once it has left it by the hysteresis."""
+    def on_move(self, ticks: int = 1) -> None:
+        """Call on_book when the mid has moved by at least so many ticks since the last call."""
+    @property
+    def now(self) -> int: ...
+    @property
+    def synced(self) -> bool: ...
+    @property
+    def bid_ticks(self) -> int | None: ...
+    @property
+    def ask_ticks(self) -> int | None: ...
+    @property
+    def mid_ticks(self) -> float | None: ...
+    @property
+    def spread_ticks(self) -> int | None: ...
+    @property
+    def bid_lots(self) -> int: ...
+    @property
+    def ask_lots(self) -> int: ...
+    @property
+    def bid(self) -> float | None: ...
+    @property
+    def ask(self) -> float | None: ...
+    @property
+    def mid(self) -> float | None: ...
+    @property
+    def spread(self) -> float | None: ...
+    @property
+    def bid_quantity(self) -> float: ...
+    @property
+    def ask_quantity(self) -> float: ...
+    @property
+    def position_lots(self) -> int: ...
+    @property
+    def position(self) -> float: ...
+    @property
+    def cash(self) -> float: ...
+    @property
+    def equity(self) -> float: ...
+    @property
+    def orders(self) -> list[Working]:
+        """This strategy's working orders of this instrument, oldest first."""
+    @property
+    def fill(self) -> Fill | None:
+        """In on_fill: the fill."""
+    def feature(self, name: str) -> float:
+        """A feature's value; NaN until it is warm. Name it once in on_start, so that it warms up from the start."""
+    def limit(self, side: str, price_ticks: int, quantity_lots: int, tif: str = "GTC",
+              instrument: int | None = None) -> int:
+        """Send a limit order; its id, or 0 when the gate denied it (counted by reason). ValueError for a wrong word."""
+    def market(self, side: str, quantity_lots: int, instrument: int | None = None) -> int:
+        """Send a market order; its id, or 0 when the gate denied it."""
+    def amend(self, id: int, price_ticks: int, quantity_lots: int) -> bool:
+        """Change an acknowledged order with nothing pending; whether a request was sent."""
+    def cancel(self, id: int) -> bool:
+        """Cancel an acknowledged order with nothing pending; whether a request was sent."""
+    def cancel_all(self) -> int:
+        """Cancel all acknowledged orders of this strategy; the number of requests sent."""
+    def target(self, lots: int, instrument: int | None = None) -> int:
+        """Send the market order that makes position and open orders together `lots`; its id, or 0."""
+
+class Strategy:
+    """Base class of strategies.
+
+    Hooks, each called with the view, and only those that a subclass has: on_start, on_timer, on_signal, on_book,
+    on_fill, on_stop. None is called for every event: ask in on_start with `view.every`, `view.when`, `view.on_move`.
+    """
+
+    params: Any
+    def __init__(self, params: Any = None) -> None: ...
+    def on_start(self, view: View) -> None: ...
+    def on_stop(self, view: View) -> None: ...
+
+class Slot:
+    def __init__(self, strategy: Strategy, index: int) -> None: ...
+
+class Engine:
+    """Books, features, signals, ledger and gate of one run, and the order of their work.
+
+    Parameters
+    ----------
+    count : int
+        Instruments.
+    ledger, gate, signals, features
+        The parts it drives; one Features for each instrument.
+    compat : bool
+        Whether a crossing level moves the opposite best, as hftbacktest's books do.
+    synced : sequence of int
+        Instruments whose book counts as in sync from the start.
+    grids : sequence of (tick numerator, tick denominator, lot numerator, lot denominator)
+    cash : int
+        Cash at the start in cash units.
+    """
+
+    ledger: Ledger
+    signals: Signals
+    now: int
+    rows: int
+    calls: int
+    signals_fired: int
+    signals_idle: int
+    intents: int
+    denied: int
+    timer_next: int
+    cash_start: int
+    def __init__(self, count: int, ledger: Ledger, gate: RiskGate, signals: Signals, features: list[Any],
+                 compat: bool = False, synced: Sequence[int] = (),
+                 grids: Sequence[tuple[int, int, int, int]] = (), cash: int = 0) -> None: ...
+    def step(self, events: NDArray[Any]) -> None:
+        """Apply canonical rows in order: the same effect as their packed form."""
+    def add_strategy(self, strategy: Strategy) -> View: ...
+    def start(self, now: int) -> None: ...
+    def stop(self) -> None: ...
+    def tables(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Copies of orders, fills, equity (grid) and marks (grid x instruments) as structured arrays."""
+    def mid2(self, instrument: int) -> int | None: ...

@@ -1,0 +1,604 @@
+"""The engine: events in, commands out through the gate. Replay, paper, live and simulation run the same code."""
+
+from libc.math cimport NAN
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+from collections import namedtuple
+
+import numpy as np
+
+from apex._core.book cimport (
+    NO_ASK, NO_BID, book_clear, book_clear_to, book_end_message, book_free, book_new, book_quantity, book_set,
+)
+from apex._core.events cimport (
+    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTC, GTX, IOC,
+    LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, PLACE, REJECT, SELL,
+    SNAPSHOT_BEGIN, TIMER, TRADE,
+)
+from apex._core.features cimport Features
+from apex._core.ledger cimport Position
+from apex._core.risk cimport ALLOWED
+
+cdef enum:
+    ACTIVE_MAX = 4096        # working orders of one instrument
+    TIMERS_MAX = 256
+
+cdef int64_t NEVER = 9223372036854775807
+cdef int64_t COUNTER_MASK = (1 << 40) - 1
+cdef uint32_t DIRTY_BOOK = 1
+cdef uint32_t DIRTY_TRADE = 2
+
+STATES = {
+    IN_FLIGHT: "open", WORKING: "open", DONE_FILLED: "filled", DONE_CANCELED: "canceled", DONE_EXPIRED: "expired",
+    DONE_REJECTED: "rejected", DONE_DENIED: "denied",
+}
+SIDES = {"buy": BUY, "sell": SELL}
+TIFS = {"GTC": GTC, "GTX": GTX, "IOC": IOC, "FOK": FOK}
+_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
+          "d": 86_400_000_000_000}
+
+Working = namedtuple("Working", "id side price_ticks quantity_lots filled_lots acknowledged pending")
+Fill = namedtuple("Fill", "id side price_ticks quantity_lots maker")
+
+cdef OrderRow _order
+cdef FillRow _fill
+cdef EquityRow _equity_row
+cdef MarkRow _mark
+ORDER_DTYPE = np.asarray(<OrderRow[:1]> &_order).dtype
+FILL_DTYPE = np.asarray(<FillRow[:1]> &_fill).dtype
+EQUITY_DTYPE = np.asarray(<EquityRow[:1]> &_equity_row).dtype
+MARK_DTYPE = np.asarray(<MarkRow[:1]> &_mark).dtype
+
+
+def duration_ns(text):
+    """Nanoseconds of a duration such as "100ms": an integer and ns, us, ms, s, m, h or d.
+
+    Raises
+    ------
+    ValueError
+        If `text` is no such duration.
+    """
+    digits = text.rstrip("nsumhd") if isinstance(text, str) else ""
+    unit = text[len(digits):] if digits else ""
+    if not digits.isdigit() or unit not in _UNITS:
+        raise ValueError(f"{text!r} is not a duration: write an integer and ns, us, ms, s, m, h or d, like 100ms")
+    return int(digits) * _UNITS[unit]
+
+
+cdef class Strategy:
+    """Base class of strategies; see engine.pyi."""
+
+    def __init__(self, params=None):
+        self.params = params
+
+    def on_start(self, view):
+        """Called once before the first event: ask for timers, signals and moves here."""
+
+    def on_stop(self, view):
+        """Called once after the last event."""
+
+    cdef int on_batch(self, View view, int instrument, const Batch* batch, const Level* levels) except -1:
+        """Every message of the local view: for subclasses written in Cython that set `Slot.wants_rows`."""
+        return 0
+
+
+cdef class Slot:
+    def __cinit__(self, Strategy strategy, int index):
+        self.strategy = strategy
+        self.index = index
+        self.on_timer = getattr(strategy, "on_timer", None)
+        self.on_signal = getattr(strategy, "on_signal", None)
+        self.on_book = getattr(strategy, "on_book", None)
+        self.on_fill = getattr(strategy, "on_fill", None)
+
+
+cdef class Engine:
+    def __cinit__(self, int count, *args, **kwargs):
+        self.count = count
+        self.local = <LocalSide*> calloc(max(count, 1), sizeof(LocalSide))
+        self.timers = <Timer*> calloc(TIMERS_MAX, sizeof(Timer))
+        if self.local == NULL or self.timers == NULL:
+            raise MemoryError("no memory for the engine")
+        for i in range(count):
+            self.local[i].book = book_new()
+            self.local[i].active = <int32_t*> calloc(ACTIVE_MAX, sizeof(int32_t))
+            if self.local[i].book == NULL or self.local[i].active == NULL:
+                raise MemoryError("no memory for the engine's books")
+        self.timer_next = NEVER
+        self.last_fill = -1
+
+    def __dealloc__(self):
+        if self.local != NULL:
+            for i in range(self.count):
+                if self.local[i].book != NULL:
+                    book_free(self.local[i].book)
+                free(self.local[i].active)
+        free(self.local)
+        free(self.timers)
+        free(self.orders)
+        free(self.fills)
+        free(self.equity)
+        free(self.marks)
+
+    def __init__(self, int count, Ledger ledger not None, RiskGate gate not None, Signals signals not None,
+                 list features not None, compat=False, synced=(), grids=(), cash=0):
+        """See Engine in engine.pyi."""
+        self.ledger, self.gate, self.signals, self.features = ledger, gate, signals, features
+        self.compat = compat
+        self.slots, self.rule_slot = [], []
+        self.grids = list(grids)
+        self.cash_start = cash
+        self.timers_end = NEVER
+        for i in synced:
+            self.local[<int> i].synced = True
+
+    # ---- events in ---------------------------------------------------------------------------------------------
+
+    def step(self, const Event[::1] events not None):
+        """Apply canonical rows in order: the same effect as their packed form."""
+        cdef Py_ssize_t i
+        cdef Batch batch
+        cdef Level level
+        for i in range(events.shape[0]):
+            if events[i].kind >= ACK and events[i].kind <= FILL:
+                self.on_reply(&events[i])
+            elif events[i].kind == TIMER:
+                self.on_timers(events[i].ts_local_ns)
+            else:
+                memset(&batch, 0, sizeof(Batch))
+                batch.ts_exchange_ns, batch.ts_local_ns = events[i].ts_exchange_ns, events[i].ts_local_ns
+                batch.sequence, batch.instrument = events[i].sequence, events[i].instrument
+                batch.count, batch.flags, batch.kind = 1, events[i].flags, events[i].kind
+                batch.encoding = 1
+                self.on_batch(<int> events[i].instrument, &batch, &level, &events[i], events[i].ts_local_ns)
+
+    cdef int on_batch(self, int instrument, const Batch* batch, const Level* levels, const Event* rows,
+                      int64_t now) except -1:
+        """One message of the local view. `levels` and `rows` are the sections that `first` points into."""
+        cdef LocalSide* side = &self.local[instrument]
+        cdef BookData* book = side.book
+        cdef const Level* level = levels + batch.first
+        cdef const Event* row = rows + batch.first
+        cdef uint32_t i
+        self.now = now
+        self.rows += batch.count
+        if batch.kind == BOOK_LEVEL:
+            if not side.synced:
+                return 0
+            if batch.encoding == LEVELS:
+                if self.compat:
+                    for i in range(batch.count):
+                        book_set(book, level[i].side, level[i].price_ticks, level[i].quantity_lots, True)
+                else:
+                    for i in range(batch.count):
+                        book_set(book, level[i].side, level[i].price_ticks, level[i].quantity_lots, False)
+            else:
+                for i in range(batch.count):
+                    if self.compat:
+                        book_set(book, row[i].side, row[i].price_ticks, row[i].quantity_lots, True)
+                    else:
+                        book_set(book, row[i].side, row[i].price_ticks, row[i].quantity_lots, False)
+            book_end_message(book)
+            side.book_ts_ns = now
+            if batch.flags & LAST_IN_BATCH:
+                self._book_changed(instrument, True)
+        elif batch.kind == TRADE:
+            if self.uses_features and not batch.flags & NOT_MARKET:
+                for i in range(batch.count):
+                    if batch.encoding == LEVELS:
+                        (<Features> self.features[instrument]).on_trade(
+                            level[i].side, level[i].price_ticks, level[i].quantity_lots, now)
+                    else:
+                        (<Features> self.features[instrument]).on_trade(
+                            row[i].side, row[i].price_ticks, row[i].quantity_lots, now)
+                self._signals(instrument, DIRTY_TRADE)
+        elif batch.kind == BOOK_CLEAR:
+            for i in range(batch.count):
+                if batch.flags & CLEAR_TO:
+                    if batch.encoding == LEVELS:
+                        book_clear_to(book, level[i].side, level[i].price_ticks, self.compat)
+                    else:
+                        book_clear_to(book, row[i].side, row[i].price_ticks, self.compat)
+                elif batch.encoding == LEVELS:
+                    book_clear(book, level[i].side)
+                else:
+                    book_clear(book, row[i].side)
+            book_end_message(book)
+        elif batch.kind == SNAPSHOT_BEGIN:
+            book_clear(book, 0)
+            side.synced = True
+            if self.uses_features:
+                (<Features> self.features[instrument]).on_gap()
+        elif batch.kind == LINK_GAP or batch.kind == LINK_DOWN:
+            side.synced = False
+            if self.uses_features:
+                (<Features> self.features[instrument]).on_gap()
+            self._book_changed(instrument, False)
+        if self.uses_rows:
+            for slot in self.slots:
+                if (<Slot> slot).wants_rows:
+                    (<Slot> slot).strategy.on_batch((<Slot> slot).view, instrument, batch, levels + batch.first)
+        return 0
+
+    cdef int _book_changed(self, int instrument, bint valid) except -1:
+        """After a whole depth message: mid, features, signals, moves."""
+        cdef LocalSide* side = &self.local[instrument]
+        cdef int64_t bid = side.book.bid.best, ask = side.book.ask.best, moved
+        cdef Slot slot
+        valid = valid and bid != NO_BID and ask != NO_ASK and bid < ask
+        if valid:
+            side.mid2 = bid + ask
+            side.has_mid = True
+        if self.uses_features:
+            (<Features> self.features[instrument]).on_book(
+                bid, book_quantity(side.book, BUY, bid) if valid else 0,
+                ask, book_quantity(side.book, SELL, ask) if valid else 0, valid, self.now)
+            self._signals(instrument, DIRTY_BOOK)
+        if self.uses_moves and valid:
+            moved = side.mid2 - side.move_mid2
+            for slot in self.slots:
+                if slot.move_ticks > 0 and (moved >= 2 * slot.move_ticks or -moved >= 2 * slot.move_ticks):
+                    side.move_mid2 = side.mid2
+                    slot.view.source = instrument
+                    self.calls += 1
+                    slot.on_book(slot.view)
+        return 0
+
+    cdef int _signals(self, int instrument, uint32_t dirty) except -1:
+        """Call the strategies whose signals fired; a firing without an order is counted."""
+        cdef uint64_t fired = self.signals.evaluate(
+            instrument, (<Features> self.features[instrument]).values, dirty, self.now)
+        cdef int64_t before
+        cdef int rule, made
+        if fired == 0:
+            return 0
+        for rule in range(len(self.rule_slot)):
+            if not fired & (<uint64_t> 1 << rule):
+                continue
+            slot = <Slot> self.rule_slot[rule]
+            before = self.intents
+            (<Slot> slot).view.signal = rule
+            (<Slot> slot).view.source = instrument
+            self.signals_fired += 1
+            self.calls += 1
+            if (<Slot> slot).on_signal is not None:
+                (<Slot> slot).on_signal((<Slot> slot).view)
+            if self.intents == before:
+                self.signals_idle += 1
+        return 0
+
+    cdef int on_timers(self, int64_t now) except -1:
+        """Fire every timer due at `now`, in the order of their creation."""
+        cdef int i
+        cdef int64_t due
+        cdef Slot slot
+        self.now = now
+        for i in range(self.timer_count):
+            due = self.timers[i].next_ns
+            if due > now:
+                continue
+            self.timers[i].next_ns = due + self.timers[i].interval_ns if self.timers[i].interval_ns else NEVER
+            if self.timers[i].next_ns > self.timers_end and self.timers[i].interval_ns:
+                self.timers[i].next_ns = NEVER
+            slot = <Slot> self.slots[self.timers[i].slot]
+            if slot.on_timer is not None:
+                self.calls += 1
+                slot.on_timer(slot.view)
+        self.timer_next = NEVER
+        for i in range(self.timer_count):
+            self.timer_next = min(self.timer_next, self.timers[i].next_ns)
+        return 0
+
+    cdef int on_grid(self, int64_t now) except -1:
+        """One row of the equity curve."""
+        cdef EquityRow* row
+        cdef int i
+        cdef int64_t gross = 0, exposure = 0, value, fees = 0, spread = 0
+        cdef Position* p
+        if self.equity_count == self.equity_capacity:
+            self.equity_capacity = max(1024, 2 * self.equity_capacity)
+            row = <EquityRow*> realloc(self.equity, self.equity_capacity * sizeof(EquityRow))
+            if row == NULL:
+                raise MemoryError("no memory for the equity curve")
+            self.equity = row
+            self.marks = <MarkRow*> realloc(self.marks, self.equity_capacity * max(self.count, 1) * sizeof(MarkRow))
+            if self.marks == NULL:
+                raise MemoryError("no memory for the equity curve")
+        for i in range(self.count):
+            p = &self.ledger.positions[i]
+            gross += self.ledger.gross_pnl(i, self.local[i].mid2)
+            fees += p.fees
+            spread += p.spread_captured
+            value = self._value(i, self.local[i].mid2, p.lots)
+            exposure += value if value > 0 else -value
+            self.marks[self.equity_count * self.count + i].lots = p.lots
+            self.marks[self.equity_count * self.count + i].mid2 = self.local[i].mid2 if self.local[i].has_mid else 0
+        row = &self.equity[self.equity_count]
+        row.ts_ns, row.gross, row.fees, row.net = now, gross, fees, gross - fees
+        row.spread, row.exposure = spread, exposure
+        self.equity_count += 1
+        self.equity_peak = max(self.equity_peak, row.net)
+        return 0
+
+    cdef int64_t _equity(self) noexcept nogil:
+        """Net P&L of all instruments at their last mids, cash units."""
+        cdef int64_t total = 0
+        cdef int i
+        for i in range(self.count):
+            total += self.ledger.net_pnl(i, self.local[i].mid2)
+        return total
+
+    cdef int64_t _value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil:
+        """Cash value of lots at a mid; a float suffices, since it only bounds and reports."""
+        return <int64_t> (0.5 * mid2 * lots * self.ledger.terms[instrument].value_num
+                          / self.ledger.terms[instrument].value_den)
+
+    # ---- replies -----------------------------------------------------------------------------------------------
+
+    cdef int on_reply(self, const Event* event) except -1:
+        """An own acknowledgement, rejection, end or fill reaches us."""
+        cdef int64_t index = <int64_t> (event.order_id & COUNTER_MASK) - 1
+        cdef OrderRow* order
+        cdef Slot slot
+        self.now = event.ts_local_ns
+        if index < 0 or index >= self.order_count:
+            raise AssertionError(f"reply for the unknown order {event.order_id}")
+        order = &self.orders[index]
+        if order.ts_ack_ns == 0:
+            order.ts_ack_ns = self.now
+        order.ts_done_ns = self.now
+        if event.ts_exchange_ns and not (event.kind == REJECT and order.state > WORKING):
+            order.ts_venue_ns = event.ts_exchange_ns
+        if event.kind == FILL:
+            self._filled(order, event)
+            slot = <Slot> self.slots[<Py_ssize_t> (order.id >> 54)]
+            if slot.on_fill is not None:
+                self.calls += 1
+                slot.on_fill(slot.view)
+        elif event.kind == ACK:
+            order.state = WORKING
+            if order.pending == AMEND:
+                self._amended(index, event)
+            order.pending = 0
+        elif event.kind == REJECT:
+            if order.pending == PLACE:
+                order.state = DONE_REJECTED
+                order.venue_reason = <uint8_t> event.aux
+                self._close(order)
+            order.pending = 0
+        else:
+            order.state = DONE_CANCELED if event.kind == CANCELED else DONE_EXPIRED
+            order.venue_reason = <uint8_t> event.aux
+            order.pending = 0
+            self._close(order)
+        return 0
+
+    cdef _amended(self, int64_t index, const Event* event):
+        cdef OrderRow* order = &self.orders[index]
+        cdef LocalSide* side = &self.local[order.instrument]
+        cdef int64_t change = event.quantity_lots - order.quantity_lots
+        order.price_ticks = event.price_ticks
+        order.quantity_lots = event.quantity_lots
+        if order.slot >= 0:
+            if order.side == BUY:
+                side.open_buy_lots += change
+            else:
+                side.open_sell_lots += change
+
+    cdef int _filled(self, OrderRow* order, const Event* event) except -1:
+        cdef LocalSide* side = &self.local[order.instrument]
+        cdef bint maker = (event.flags & MAKER) != 0
+        cdef FillRow* fill
+        if self.fill_count == self.fill_capacity:
+            self.fill_capacity = max(1024, 2 * self.fill_capacity)
+            fill = <FillRow*> realloc(self.fills, self.fill_capacity * sizeof(FillRow))
+            if fill == NULL:
+                raise MemoryError("no memory for the fills")
+            self.fills = fill
+        fill = &self.fills[self.fill_count]
+        memset(fill, 0, sizeof(FillRow))
+        fill.fee = self.ledger.fill(order.instrument, order.side, event.price_ticks, event.quantity_lots, maker,
+                                    side.mid2, side.has_mid)
+        fill.ts_venue_ns, fill.ts_local_ns = event.ts_exchange_ns, event.ts_local_ns
+        fill.id, fill.trade_id = order.id, event.sequence
+        fill.price_ticks, fill.quantity_lots = event.price_ticks, event.quantity_lots
+        fill.mid2, fill.has_mid = side.mid2, side.has_mid
+        fill.instrument, fill.side, fill.maker = order.instrument, order.side, maker
+        fill.optimistic = (event.flags & OPTIMISTIC) != 0
+        fill.row = self.rows
+        self.last_fill = self.fill_count
+        self.fill_count += 1
+        order.filled_lots += event.quantity_lots
+        order.fills += 1
+        order.last_lots, order.last_ticks = event.quantity_lots, event.price_ticks
+        order.cost += event.price_ticks * event.quantity_lots
+        order.fee += fill.fee
+        if order.slot >= 0:
+            if order.side == BUY:
+                side.open_buy_lots -= event.quantity_lots
+            else:
+                side.open_sell_lots -= event.quantity_lots
+        if order.pending == PLACE:
+            order.pending = 0
+        if order.filled_lots >= order.quantity_lots:
+            order.state = DONE_FILLED
+            self._close(order)
+        elif order.state == IN_FLIGHT:
+            order.state = WORKING
+        return 0
+
+    cdef int _close(self, OrderRow* order) except -1:
+        """Take an order off its instrument's active list."""
+        cdef LocalSide* side = &self.local[order.instrument]
+        cdef int64_t left = order.quantity_lots - order.filled_lots
+        cdef int32_t last
+        if order.slot < 0:
+            return 0
+        if order.side == BUY:
+            side.open_buy_lots -= left
+        else:
+            side.open_sell_lots -= left
+        side.active_count -= 1
+        last = side.active[side.active_count]
+        side.active[order.slot] = last
+        self.orders[last].slot = order.slot
+        order.slot = -1
+        return 0
+
+    # ---- commands out ------------------------------------------------------------------------------------------
+
+    cdef OrderRow* _new_row(self) except NULL:
+        cdef OrderRow* grown
+        if self.order_count == self.order_capacity:
+            self.order_capacity = max(1024, 2 * self.order_capacity)
+            grown = <OrderRow*> realloc(self.orders, self.order_capacity * sizeof(OrderRow))
+            if grown == NULL:
+                raise MemoryError("no memory for the orders")
+            self.orders = grown
+        memset(&self.orders[self.order_count], 0, sizeof(OrderRow))
+        self.order_count += 1
+        return &self.orders[self.order_count - 1]
+
+    cdef int _facts(self, int instrument, RiskFacts* facts) except -1:
+        """What the gate may know, all of it from events."""
+        cdef LocalSide* side = &self.local[instrument]
+        cdef LocalSide* other
+        cdef OrderRow* order
+        cdef int64_t value, equity = self._equity()
+        cdef int i
+        memset(facts, 0, sizeof(RiskFacts))
+        facts.now_ns = self.now
+        facts.bid_ticks, facts.ask_ticks = side.book.bid.best, side.book.ask.best
+        facts.book_synced, facts.book_ts_ns = side.synced, side.book_ts_ns
+        facts.touch_bid_lots = book_quantity(side.book, BUY, facts.bid_ticks)
+        facts.touch_ask_lots = book_quantity(side.book, SELL, facts.ask_ticks)
+        facts.position_lots = self.ledger.positions[instrument].lots
+        facts.open_buy_lots, facts.open_sell_lots = side.open_buy_lots, side.open_sell_lots
+        facts.open_orders = side.active_count
+        facts.own_best_bid_ticks, facts.own_best_ask_ticks = NO_BID, NO_ASK
+        for i in range(side.active_count):
+            order = &self.orders[side.active[i]]
+            if order.type == MARKET:
+                continue
+            if order.side == BUY:
+                facts.own_best_bid_ticks = max(facts.own_best_bid_ticks, order.price_ticks)
+            else:
+                facts.own_best_ask_ticks = min(facts.own_best_ask_ticks, order.price_ticks)
+        for i in range(self.count):
+            other = &self.local[i]
+            value = self._value(i, other.mid2, self.ledger.positions[i].lots)
+            facts.gross_notional += value if value > 0 else -value
+            facts.gross_notional += self._value(i, other.mid2, other.open_buy_lots + other.open_sell_lots)
+        self.equity_peak = max(self.equity_peak, equity)
+        facts.equity_now, facts.equity_peak = equity, self.equity_peak
+        facts.equity_day_start = self.equity_day_start
+        facts.facts_known = side.has_mid
+        return 0
+
+    cdef int64_t submit(self, Slot slot, OrderCommand* command) except -1:
+        """Pass a new order through the gate; its id, or 0 when it was denied (the row says why)."""
+        cdef RiskFacts facts
+        cdef LocalSide* side
+        cdef OrderRow* order
+        cdef DenyReason reason
+        if command.instrument >= <uint32_t> self.count:
+            raise IndexError(f"instrument {command.instrument} is not in this run: it has {self.count}")
+        side = &self.local[command.instrument]
+        self.intents += 1
+        order = self._new_row()
+        command.ts_local_ns = self.now
+        command.order_id = (<uint64_t> slot.index << 54) | <uint64_t> self.order_count
+        command.row = <uint64_t> self.rows
+        command.strategy = <uint64_t> slot.index
+        command.kind = PLACE
+        order.ts_sent_ns = order.ts_done_ns = self.now
+        order.id = command.order_id
+        order.price_ticks, order.quantity_lots = command.price_ticks, command.quantity_lots
+        order.instrument, order.side, order.type, order.tif = (
+            command.instrument, command.side, command.type, command.tif)
+        order.slot = -1
+        self._facts(command.instrument, &facts)
+        if side.active_count >= ACTIVE_MAX:
+            facts.facts_known = False
+        reason = self.gate.submit(command, &facts)
+        order.deny_reason = <uint16_t> reason
+        self.sent += 1
+        if reason != ALLOWED:
+            order.state = DONE_DENIED
+            self.denied += 1
+            return 0
+        order.state = IN_FLIGHT
+        order.pending = PLACE
+        order.slot = side.active_count
+        side.active[side.active_count] = <int32_t> (self.order_count - 1)
+        side.active_count += 1
+        if order.side == BUY:
+            side.open_buy_lots += order.quantity_lots
+        else:
+            side.open_sell_lots += order.quantity_lots
+        return <int64_t> order.id
+
+    cdef int64_t request(self, Slot slot, int64_t index, int kind, int64_t price, int64_t lots) except -1:
+        """Cancel or amend a working order with nothing pending; 1 when it was sent."""
+        cdef OrderRow* order = &self.orders[index]
+        cdef OrderCommand command
+        cdef RiskFacts facts
+        if order.state != WORKING or order.pending:
+            return 0
+        memset(&command, 0, sizeof(OrderCommand))
+        command.ts_local_ns, command.order_id = self.now, order.id
+        command.price_ticks = price if kind == AMEND else order.price_ticks
+        command.quantity_lots = lots if kind == AMEND else order.quantity_lots
+        command.row, command.strategy = <uint64_t> self.rows, <uint64_t> slot.index
+        command.instrument, command.kind, command.side = order.instrument, kind, order.side
+        command.type, command.tif = order.type, order.tif
+        self._facts(order.instrument, &facts)
+        if self.gate.submit(&command, &facts) != ALLOWED:
+            return 0
+        order.pending = kind
+        self.sent += 1
+        return 1
+
+    # ---- the run's frame ---------------------------------------------------------------------------------------
+
+    def add_strategy(self, Strategy strategy not None):
+        """Put a strategy into the engine; its index is part of its orders' ids."""
+        slot = Slot(strategy, len(self.slots))
+        slot.view = View(self, slot)
+        self.slots.append(slot)
+        return slot.view
+
+    def start(self, int64_t now):
+        """Begin the run at `now`: every strategy's on_start."""
+        self.now = now
+        for slot in self.slots:
+            (<Slot> slot).strategy.on_start((<Slot> slot).view)
+
+    def stop(self):
+        """End the run: every strategy's on_stop."""
+        for slot in self.slots:
+            (<Slot> slot).strategy.on_stop((<Slot> slot).view)
+
+    def tables(self):
+        """Copies of orders, fills, equity (grid) and marks (grid x instruments) as structured arrays."""
+        orders = np.zeros(self.order_count, ORDER_DTYPE)
+        fills = np.zeros(self.fill_count, FILL_DTYPE)
+        equity = np.zeros(self.equity_count, EQUITY_DTYPE)
+        marks = np.zeros(self.equity_count * self.count, MARK_DTYPE)
+        if self.order_count:
+            orders[:] = np.asarray(<OrderRow[:self.order_count]> self.orders)
+        if self.fill_count:
+            fills[:] = np.asarray(<FillRow[:self.fill_count]> self.fills)
+        if self.equity_count:
+            equity[:] = np.asarray(<EquityRow[:self.equity_count]> self.equity)
+            marks[:] = np.asarray(<MarkRow[:self.equity_count * self.count]> self.marks)
+        return orders, fills, equity, marks.reshape(self.equity_count, self.count)
+
+    def mid2(self, int instrument):
+        """Last valid bid + ask of the local book in ticks, None before the first."""
+        return self.local[instrument].mid2 if self.local[instrument].has_mid else None
+
+
+include "view.pxi"

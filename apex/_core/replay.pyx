@@ -1,0 +1,250 @@
+"""The replay driver: merges the venue's view, our view, both order legs and the timers into one order of time."""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport calloc, free
+
+from apex._core.engine cimport Engine
+from apex._core.events cimport AT_LOCAL, AT_VENUE, Batch, Event, Level
+from apex._core.simvenue cimport SimVenue
+
+cdef int64_t NEVER = 9223372036854775807
+cdef enum:
+    LOCAL_DATA = 0
+    LOCAL_REPLY = 1
+    VENUE_DATA = 2
+    VENUE_REQUEST = 3
+
+
+cdef class ReplayDriver:
+    def __cinit__(self, Engine engine not None, list venues not None, list sources not None, *args, **kwargs):
+        self.engine, self.venues = engine, venues
+        self.count = len(sources)
+        if len(venues) != self.count:
+            raise ValueError("one simulated venue for each instrument")
+        self.streams = <Stream*> calloc(max(self.count, 1), sizeof(Stream))
+        self.times = <int64_t*> calloc(max(4 * self.count, 4), sizeof(int64_t))
+        if self.streams == NULL or self.times == NULL:
+            raise MemoryError("no memory for the replay")
+
+    def __dealloc__(self):
+        free(self.streams)
+        free(self.times)
+
+    def __init__(self, Engine engine, list venues, list sources, int64_t shift_ns=0, bint compat=False,
+                 int64_t grid_ns=1_000_000_000, start_ns=None, stop_ns=None):
+        """See ReplayDriver in replay.pyi."""
+        cdef int i
+        cdef const Batch[::1] batches
+        cdef const Level[::1] levels
+        cdef const Event[::1] rows
+        cdef const uint32_t[::1] order
+        cdef Stream* stream
+        self.compat, self.shift, self.grid_ns = compat, shift_ns, grid_ns
+        self.kept = sources
+        self.clock_start = NEVER
+        self.end_ns = -NEVER
+        self.stop_ns = NEVER if stop_ns is None else stop_ns + shift_ns
+        for i in range(self.count):
+            tape, instrument, arrays = sources[i]
+            stream = &self.streams[i]
+            batches, levels, rows = arrays[0], arrays[1], arrays[2]
+            stream.count = batches.shape[0]
+            stream.batches = &batches[0] if batches.shape[0] else NULL
+            stream.levels = &levels[0] if levels.shape[0] else NULL
+            stream.rows = &rows[0] if rows.shape[0] else NULL
+            stream.order_count = stream.count
+            if arrays[3] is not None:
+                order = arrays[3]
+                stream.order_count = order.shape[0]
+                stream.order = &order[0] if order.shape[0] else NULL
+            stream.instrument, stream.tape = instrument, tape
+            self._next_local(i)
+            self._next_venue(i)
+            self.times[self._slot(LOCAL_REPLY, i)] = self.times[self._slot(VENUE_REQUEST, i)] = NEVER
+            self.clock_start = min(self.clock_start, min(
+                self.times[self._slot(LOCAL_DATA, i)], self.times[self._slot(VENUE_DATA, i)]))
+            self.end_ns = max(self.end_ns, self._last(i))
+        self.start_ns = self.clock_start if start_ns is None else start_ns + shift_ns
+        self.end_ns = min(self.end_ns, self.stop_ns)
+        self.grid_next = (self.start_ns // grid_ns + 1) * grid_ns if self.clock_start != NEVER else NEVER
+        self.engine.timers_end = self.end_ns
+
+    def _last(self, int i):
+        """Latest time of either view of a stream."""
+        cdef Stream* s = &self.streams[i]
+        cdef int64_t last = -NEVER, k
+        k = s.count - 1
+        while k >= 0 and not (s.batches[k].instrument == s.instrument and s.batches[k].flags & AT_LOCAL):
+            k -= 1
+        if k >= 0:
+            last = s.batches[k].ts_local_ns + self.shift
+        k = s.order_count - 1
+        while k >= 0:
+            batch = s.batches[s.order[k] if s.order != NULL else k]
+            if batch.instrument == s.instrument and batch.flags & AT_VENUE:
+                return max(last, batch.ts_exchange_ns)
+            k -= 1
+        return last
+
+    cdef inline int _slot(self, int kind, int stream) noexcept:
+        """Place of a queue: ties go to the lowest (methods.md 1.2; compat puts an instrument's four side by side)."""
+        return 4 * stream + kind if self.compat else kind * self.count + stream
+
+    cdef void _next_local(self, int stream) noexcept:
+        """Move the local cursor to the stream's next batch."""
+        cdef Stream* s = &self.streams[stream]
+        cdef int64_t ts = NEVER
+        while s.local_at < s.count and not (
+                s.batches[s.local_at].instrument == s.instrument and s.batches[s.local_at].flags & AT_LOCAL):
+            s.local_at += 1
+        if s.local_at < s.count:
+            ts = s.batches[s.local_at].ts_local_ns + self.shift
+            if ts > self.stop_ns:
+                ts = NEVER
+        self.times[self._slot(LOCAL_DATA, stream)] = ts
+
+    cdef void _next_venue(self, int stream) noexcept:
+        """Move the venue cursor to the stream's next batch."""
+        cdef Stream* s = &self.streams[stream]
+        cdef const Batch* batch
+        cdef int64_t ts = NEVER
+        while s.venue_at < s.order_count:
+            batch = &s.batches[s.order[s.venue_at] if s.order != NULL else s.venue_at]
+            if batch.instrument == s.instrument and batch.flags & AT_VENUE:
+                ts = batch.ts_exchange_ns
+                if ts > self.stop_ns:
+                    ts = NEVER
+                break
+            s.venue_at += 1
+        self.times[self._slot(VENUE_DATA, stream)] = ts
+
+    cdef void _refresh(self, SimVenue venue, int stream) noexcept:
+        """Next times of an instrument's two order legs."""
+        self.times[self._slot(LOCAL_REPLY, stream)] = (
+            venue.responses[venue.response_head].ts if venue.response_head < venue.response_tail else NEVER)
+        self.times[self._slot(VENUE_REQUEST, stream)] = (
+            venue.requests[venue.request_head & 8191].ts if venue.request_head < venue.request_tail else NEVER)
+
+    cdef int64_t _local_run(self, int stream, int64_t ts) except -1:
+        """Every batch of the local view stamped `ts`; returns their number."""
+        cdef Stream* s = &self.streams[stream]
+        cdef const Batch* batch
+        cdef int64_t done = 0, raw = ts - self.shift
+        cdef Engine engine = self.engine
+        while s.local_at < s.count:
+            batch = &s.batches[s.local_at]
+            if batch.ts_local_ns != raw:
+                break
+            if batch.instrument == s.instrument and batch.flags & AT_LOCAL:
+                engine.on_batch(stream, batch, s.levels, s.rows, ts)
+                self.rows_seen += batch.count
+                done += 1
+            elif batch.instrument == s.instrument:
+                break
+            s.local_at += 1
+        self._next_local(stream)
+        return done
+
+    cdef int64_t _venue_run(self, int stream, int64_t ts) except -1:
+        """Every batch of the venue's view stamped `ts`; returns their number."""
+        cdef Stream* s = &self.streams[stream]
+        cdef SimVenue venue = <SimVenue> self.venues[stream]
+        cdef const Batch* batch
+        cdef int64_t done = 0
+        while s.venue_at < s.order_count:
+            batch = &s.batches[s.order[s.venue_at] if s.order != NULL else s.venue_at]
+            if batch.instrument == s.instrument and batch.flags & AT_VENUE:
+                if batch.ts_exchange_ns != ts:
+                    break
+                venue.on_batch(batch, s.levels, s.rows)
+                if not batch.flags & AT_LOCAL:
+                    self.rows_seen += batch.count
+                done += 1
+            s.venue_at += 1
+        self._next_venue(stream)
+        if venue.failed or venue.book.bid.failed or venue.book.ask.failed:
+            raise MemoryError("no memory for the simulated venue")
+        return done
+
+    cdef int _replies(self, SimVenue venue, int64_t ts) except -1:
+        """Every reply that reaches us at exactly `ts`."""
+        while venue.response_head < venue.response_tail and venue.responses[venue.response_head].ts == ts:
+            venue.response_head += 1
+            self.engine.on_reply(&venue.responses[venue.response_head - 1].event)
+        return 0
+
+    def run(self, int64_t batches_max=NEVER):
+        """Go on for about `batches_max` batches; True when the replay is over.
+
+        Any split into calls gives the same result.
+        """
+        cdef Engine engine = self.engine
+        cdef int64_t* times = self.times
+        cdef int64_t best, timer, done = 0, sent
+        cdef int q, chosen, kind, stream, i, queues = 4 * self.count
+        while done < batches_max:
+            best = times[0]
+            chosen = 0
+            for q in range(1, queues):
+                if times[q] < best:
+                    best = times[q]
+                    chosen = q
+            if not self.started:
+                if best > self.start_ns or best == NEVER:
+                    self.started = True
+                    engine.start(self.start_ns)
+                    self._refresh_all()
+                    continue
+            else:
+                timer = min(engine.timer_next, self.grid_next)
+                if timer < best and not (best == NEVER and timer > self.end_ns and engine.timer_next == NEVER):
+                    sent = engine.sent
+                    if self.grid_next == timer:
+                        if timer <= self.end_ns:
+                            engine.on_grid(timer)
+                        self.grid_next = self.grid_next + self.grid_ns if timer <= self.end_ns else NEVER
+                    if engine.timer_next == timer:
+                        engine.on_timers(timer)
+                    if engine.sent != sent:
+                        self._refresh_all()
+                    done += 1
+                    continue
+                if best == NEVER:
+                    self._finish()
+                    return True
+            kind, stream = (chosen & 3, chosen >> 2) if self.compat else (chosen // self.count, chosen % self.count)
+            if kind == VENUE_DATA:
+                done += self._venue_run(stream, best)
+                self._refresh(<SimVenue> self.venues[stream], stream)
+                continue
+            sent = engine.sent
+            if kind == LOCAL_DATA:
+                done += self._local_run(stream, best)
+            elif kind == LOCAL_REPLY:
+                self._replies(<SimVenue> self.venues[stream], best)
+                self._refresh(<SimVenue> self.venues[stream], stream)
+                done += 1
+            else:
+                (<SimVenue> self.venues[stream]).on_requests(best)
+                self._refresh(<SimVenue> self.venues[stream], stream)
+                done += 1
+            if engine.sent != sent:
+                self._refresh_all()
+        return False
+
+    def _refresh_all(self):
+        for i in range(self.count):
+            self._refresh(<SimVenue> self.venues[i], i)
+
+    def _finish(self):
+        """Close the equity curve and the strategies."""
+        if not self.finished:
+            self.finished = True
+            self.engine.stop()
+            self._refresh_all()
+            self.engine.on_grid(max(self.end_ns, self.engine.now))
+
+    def positions(self):
+        """For each stream: its tape, and the first batch that neither view needs any more."""
+        return [(self.streams[i].tape, min(self.streams[i].local_at, self.streams[i].venue_at))
+                for i in range(self.count)]

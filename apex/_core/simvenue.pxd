@@ -1,0 +1,114 @@
+# The simulated venue of one instrument: its book, our resting orders, queue positions and both order legs.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from apex._core.book cimport BookData
+from apex._core.events cimport Batch, Event, Level, OrderCommand
+from apex._core.risk cimport Gateway
+
+cdef enum QueueKind:
+    RISK_AVERSE = 0
+    POWER_PROB = 1
+    POWER_PROB2 = 2
+    POWER_PROB3 = 3
+    LOG_PROB = 4
+    LOG_PROB2 = 5
+
+cdef enum VenueReason:       # aux of REJECT, CANCELED and EXPIRED
+    VENUE_OK = 0
+    POST_ONLY_WOULD_CROSS = 1
+    NO_LIQUIDITY = 2         # IOC, FOK or market order that found too little
+    UNKNOWN_ORDER = 3        # cancel or amend of an order that is gone
+    REJECTED_BEFORE_VENUE = 4
+    VENUE_UNSYNCED = 5
+    VENUE_FULL = 6
+    CANCELED_BY_US = 7
+    CLEARED = 8
+
+cdef struct VenueOrder:
+    uint64_t id
+    int64_t price_ticks
+    int64_t lots             # ordered
+    int64_t leaves_lots      # strict
+    double leaves            # compat: raw quantity
+    double front             # quantity ahead of us, raw
+    double traded            # trades since the level's last change, raw
+    double careful           # the risk-averse front, kept beside every model
+    uint8_t side
+    uint8_t tif
+    uint8_t done             # compat: filled exactly but kept, as upstream does
+
+cdef struct Latency:
+    int64_t place            # constants, ns
+    int64_t cancel
+    int64_t amend
+    int64_t response
+    int64_t rows             # > 0: interpolated from recorded rows
+    int64_t* requested       # ns, strictly increasing
+    int64_t* received
+    int64_t* responded
+    int64_t entry_cursor
+    int64_t response_cursor
+
+cdef struct Request:
+    int64_t ts
+    OrderCommand command
+
+cdef struct Response:
+    int64_t ts
+    Event event
+
+cdef class SimVenue:
+    cdef BookData* book
+    cdef Latency latency
+    cdef VenueOrder* orders          # time priority
+    cdef int32_t order_count
+    cdef int64_t buy_low, buy_high, sell_low, sell_high   # range of our resting ticks
+    cdef Request* requests
+    cdef int64_t request_head, request_tail
+    cdef Response* responses
+    cdef int64_t response_head, response_tail, response_capacity
+    cdef int64_t* used_tick          # levels that our takers have swept
+    cdef int64_t* used_lots
+    cdef uint8_t* used_side
+    cdef int32_t used_count
+    cdef double lot_num, lot_den, lot_size, power
+    cdef int32_t queue
+    cdef int32_t instrument
+    cdef bint compat, partial, synced, failed
+    cdef uint64_t trade_id
+    cdef readonly uint64_t rejected_by_defect
+
+    cdef void on_batch(self, const Batch* batch, const Level* levels, const Event* rows) noexcept nogil
+    cdef void on_requests(self, int64_t ts) noexcept nogil
+    cdef int enqueue(self, const OrderCommand* command) noexcept nogil
+    cdef void _level(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
+    cdef void _trade(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
+    cdef void _clear(self, int side, int64_t ticks, bint to) noexcept nogil
+    cdef void _depth(self, int side, int64_t ticks, double before, double after) noexcept nogil
+    cdef void _crossed(self, int64_t ts, int side) noexcept nogil
+    cdef int64_t _available(self, int side, int64_t ticks) noexcept nogil
+    cdef void _use(self, int side, int64_t ticks, int64_t lots) noexcept nogil
+    cdef void _forget(self, int side, int64_t ticks) noexcept nogil
+    cdef void _place(self, int64_t ts, const OrderCommand* command) noexcept nogil
+    cdef void _place_order(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
+    cdef void _take_whole(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
+    cdef void _take_compat(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
+    cdef void _take_strict(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
+    cdef void _rest(self, int64_t ts, VenueOrder* order) noexcept nogil
+    cdef void _cancel(self, int64_t ts, const OrderCommand* command) noexcept nogil
+    cdef void _amend(self, int64_t ts, const OrderCommand* command) noexcept nogil
+    cdef bint _fill(self, int64_t ts, VenueOrder* order, bint maker, int64_t ticks, double quantity,
+                    bint optimistic) noexcept nogil
+    cdef bint _at_price(self, int64_t ts, VenueOrder* order, double quantity, int64_t* shared) noexcept nogil
+    cdef void _respond(self, int64_t ts, VenueOrder* order, int kind, int reason) noexcept nogil
+    cdef void _push(self, int64_t ts, const Event* event) noexcept nogil
+    cdef void _remove(self, int32_t index) noexcept nogil
+    cdef void _range(self) noexcept nogil
+    cdef int32_t _find(self, uint64_t id) noexcept nogil
+    cdef double _raw(self, int64_t lots) noexcept nogil
+
+cdef class SimGateway(Gateway):
+    cdef list venues
+    cdef void** table
+    cdef int count
+    cdef int send(self, const OrderCommand* command) noexcept nogil

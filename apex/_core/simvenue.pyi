@@ -1,0 +1,44 @@
+from collections.abc import Sequence
+from typing import Final
+
+from apex._core.risk import Gateway
+
+QUEUES: Final[dict[str, int]]
+VENUE_REASONS: Final[dict[int, str]]
+
+class SimVenue:
+    """The simulated venue of one instrument.
+
+    Parameters
+    ----------
+    instrument : int
+    lot : (mantissa, decimal places)
+    queue : str
+        A name of QUEUES.
+    power : float
+        n of the power models.
+    compat : bool
+        hftbacktest 2.4.4's rules, fill for fill; else the strict rules.
+    partial : bool
+        Whether compat fills in parts; strict always does.
+    synced : bool
+        Whether the book counts as in sync from the start.
+    latency : (place, cancel, amend, response) in ns
+        A negative one to the venue is a rejection after so long.
+    rows : sequence of (req_ts, exch_ts, resp_ts), optional
+        Recorded latencies, interpolated; they replace the constants.
+
+    Source: docs of hftbacktest 2.4.4 (order fill, latency models, queue models); Rigtorp, Estimating Order Queue
+    Position (2013).
+    """
+
+    rejected_by_defect: int
+    def __init__(self, instrument: int, lot: tuple[int, int], queue: str = "risk-averse", power: float = 1.0,
+                 compat: bool = False, partial: bool = True, synced: bool = False,
+                 latency: tuple[int, int, int, int] = (0, 0, 0, 0),
+                 rows: Sequence[tuple[int, int, int]] | None = None) -> None: ...
+
+class SimGateway(Gateway):
+    """Hands the gate's commands to the simulated venues."""
+
+    def __init__(self, venues: list[SimVenue]) -> None: ...

@@ -1,0 +1,742 @@
+"""The simulated venue: matching of our orders against a replayed book that they do not change.
+
+Two sets of rules. `compat` follows hftbacktest 2.4.4 fill for fill, its known defects included, with queue state in
+double and raw quantities. `strict`, the default, shares each trade among our orders in time priority, consumes the
+levels that our takers sweep until the venue updates them, and counts every fill by its increment.
+"""
+
+from libc.math cimport INFINITY, fmin, isinf, log, pow, round
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memmove, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+import numpy as np
+
+from apex._core.book cimport (
+    NO_ASK, NO_BID, book_clear, book_clear_to, book_end_message, book_free, book_new, book_next, book_quantity, book_set,
+)
+from apex._core.events cimport (
+    ACK, AMEND, AT_LOCAL, AT_VENUE, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
+    IOC, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, PLACE, REJECT, SELL,
+    SNAPSHOT_BEGIN, TRADE,
+)
+
+cdef enum:
+    ORDERS_MAX = 4096        # resting orders of ours
+    REQUESTS_MAX = 8192      # in flight, a power of two
+    USED_MAX = 1024          # swept levels remembered
+    MARKET_TICKS_COMPAT = 100
+
+QUEUES = {
+    "risk-averse": RISK_AVERSE, "power-prob": POWER_PROB, "power-prob2": POWER_PROB2, "power-prob3": POWER_PROB3,
+    "log-prob": LOG_PROB, "log-prob2": LOG_PROB2,
+}
+VENUE_REASONS = {
+    VENUE_OK: "", POST_ONLY_WOULD_CROSS: "post_only_would_cross", NO_LIQUIDITY: "no_liquidity",
+    UNKNOWN_ORDER: "unknown_order", REJECTED_BEFORE_VENUE: "rejected_before_venue",
+    VENUE_UNSYNCED: "venue_unsynced", VENUE_FULL: "venue_full", CANCELED_BY_US: "canceled", CLEARED: "cleared",
+}
+
+
+cdef inline int64_t _interpolate(
+    const int64_t* x, const int64_t* y_from, const int64_t* y_to, int64_t rows, int64_t* cursor, int64_t at, bint* rejected,
+    const int64_t* reject_to,
+) noexcept nogil:
+    """Latency at time `at` from recorded rows; the cursor only moves forward (methods.md 1.6)."""
+    cdef int64_t i, low, high
+    cdef const int64_t* to = y_to
+    rejected[0] = False
+    if at < x[0]:
+        if y_to[0] <= 0 and reject_to != NULL:
+            rejected[0] = True
+            return reject_to[0] - y_from[0]
+        return y_to[0] - y_from[0]
+    i = cursor[0]
+    while i + 1 < rows and x[i + 1] <= at:
+        i += 1
+    cursor[0] = i
+    if i + 1 >= rows:
+        if y_to[i] <= 0 and reject_to != NULL:
+            rejected[0] = True
+            return reject_to[i] - y_from[i]
+        return y_to[i] - y_from[i]
+    if reject_to != NULL and (y_to[i] <= 0 or y_to[i + 1] <= 0):
+        rejected[0] = True
+        to = reject_to
+    low = to[i] - y_from[i]
+    high = to[i + 1] - y_from[i + 1]
+    return <int64_t> ((<double> (high - low)) / (<double> (x[i + 1] - x[i])) * (<double> (at - x[i]))) + low
+
+
+cdef inline double _behind(int kind, double n, double front, double back) noexcept nogil:
+    """Probability that a decrease of the level happened behind us (methods.md 1.5)."""
+    cdef double f
+    if kind == POWER_PROB:
+        f = pow(back, n)
+        return f / (f + pow(front, n))
+    if kind == POWER_PROB2:
+        return pow(back, n) / pow(back + front, n)
+    if kind == POWER_PROB3:
+        return 1.0 - pow(front / (front + back), n)
+    if kind == LOG_PROB:
+        f = log(1.0 + back)
+        return f / (f + log(1.0 + front))
+    return log(1.0 + back) / log(1.0 + (back + front))
+
+
+cdef class SimVenue:
+    def __cinit__(self):
+        self.book = book_new()
+        self.orders = <VenueOrder*> calloc(ORDERS_MAX, sizeof(VenueOrder))
+        self.requests = <Request*> calloc(REQUESTS_MAX, sizeof(Request))
+        self.response_capacity = 1024
+        self.responses = <Response*> calloc(self.response_capacity, sizeof(Response))
+        self.used_tick = <int64_t*> calloc(USED_MAX, sizeof(int64_t))
+        self.used_lots = <int64_t*> calloc(USED_MAX, sizeof(int64_t))
+        self.used_side = <uint8_t*> calloc(USED_MAX, 1)
+        if not (self.book and self.orders and self.requests and self.responses and self.used_tick
+                and self.used_lots and self.used_side):
+            raise MemoryError("no memory for a simulated venue")
+        memset(&self.latency, 0, sizeof(Latency))
+        self._range()
+
+    def __dealloc__(self):
+        if self.book:
+            book_free(self.book)
+        free(self.orders)
+        free(self.requests)
+        free(self.responses)
+        free(self.used_tick)
+        free(self.used_lots)
+        free(self.used_side)
+        free(self.latency.requested)
+        free(self.latency.received)
+        free(self.latency.responded)
+
+    def __init__(self, int instrument, lot, queue="risk-averse", double power=1.0, compat=False, partial=True,
+                 synced=False, latency=(0, 0, 0, 0), rows=None):
+        """See SimVenue in simvenue.pyi."""
+        self.instrument = instrument
+        mantissa, scale = lot
+        self.lot_num, self.lot_den = float(mantissa), 10.0 ** scale
+        self.lot_size = self.lot_num / self.lot_den
+        self.queue = QUEUES[queue]
+        self.power = power
+        self.compat, self.partial, self.synced = compat, partial, synced
+        self.latency.place, self.latency.cancel, self.latency.amend, self.latency.response = latency
+        cdef int64_t i
+        if rows is not None:
+            self.latency.rows = len(rows)
+            self.latency.requested = <int64_t*> malloc(8 * len(rows))
+            self.latency.received = <int64_t*> malloc(8 * len(rows))
+            self.latency.responded = <int64_t*> malloc(8 * len(rows))
+            for i in range(len(rows)):
+                self.latency.requested[i] = rows[i][0]
+                self.latency.received[i] = rows[i][1]
+                self.latency.responded[i] = rows[i][2]
+
+    cdef inline double _raw(self, int64_t lots) noexcept nogil:
+        """Raw quantity of lots: the double nearest to the decimal, as a converter of decimals gives it."""
+        return (<double> lots) * self.lot_num / self.lot_den
+
+    # ---- market data -------------------------------------------------------------------------------------------
+
+    cdef void on_batch(self, const Batch* batch, const Level* levels, const Event* rows) noexcept nogil:
+        """Apply one message of the venue's view; `levels` or `rows` is the section its `first` points into."""
+        cdef uint32_t i
+        cdef const Level* level
+        cdef const Event* row
+        cdef int64_t ts = batch.ts_exchange_ns
+        if batch.kind == BOOK_LEVEL:
+            if not self.synced:
+                return
+            if batch.encoding == LEVELS:
+                level = levels + batch.first
+                if self.order_count == 0 and self.used_count == 0:
+                    if self.compat:
+                        for i in range(batch.count):
+                            book_set(self.book, level[i].side, level[i].price_ticks, level[i].quantity_lots, True)
+                    else:
+                        for i in range(batch.count):
+                            book_set(self.book, level[i].side, level[i].price_ticks, level[i].quantity_lots, False)
+                else:
+                    for i in range(batch.count):
+                        self._level(ts, level[i].side, level[i].price_ticks, level[i].quantity_lots)
+            else:
+                for i in range(batch.count):
+                    row = rows + batch.first + i
+                    self._level(ts, row.side, row.price_ticks, row.quantity_lots)
+            book_end_message(self.book)
+        elif batch.kind == TRADE:
+            if self.order_count == 0 or (batch.flags & NOT_MARKET and not self.compat):
+                return
+            for i in range(batch.count):
+                if batch.encoding == LEVELS:
+                    level = levels + batch.first + i
+                    self._trade(ts, level.side, level.price_ticks, level.quantity_lots)
+                else:
+                    row = rows + batch.first + i
+                    self._trade(ts, row.side, row.price_ticks, row.quantity_lots)
+        elif batch.kind == BOOK_CLEAR:
+            for i in range(batch.count):
+                if batch.encoding == LEVELS:
+                    level = levels + batch.first + i
+                    self._clear(level.side, level.price_ticks, batch.flags & CLEAR_TO)
+                else:
+                    row = rows + batch.first + i
+                    self._clear(row.side, row.price_ticks, batch.flags & CLEAR_TO)
+            book_end_message(self.book)
+        elif batch.kind == SNAPSHOT_BEGIN:
+            self._clear(0, 0, False)
+            self.synced = True
+        elif batch.kind == LINK_GAP or batch.kind == LINK_DOWN:
+            self.synced = False
+
+    cdef void _clear(self, int side, int64_t ticks, bint to) noexcept nogil:
+        if to:
+            book_clear_to(self.book, side, ticks, self.compat)
+        else:
+            book_clear(self.book, side)
+        self.used_count = 0
+
+    cdef void _level(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil:
+        """One level of the venue's book, with our resting orders looking on."""
+        cdef int64_t best = self.book.bid.best if side == BUY else self.book.ask.best
+        cdef bint own
+        cdef int64_t before = 0
+        if side == BUY:
+            own = self.buy_low <= ticks <= self.buy_high
+        else:
+            own = self.sell_low <= ticks <= self.sell_high
+        if own:
+            before = book_quantity(self.book, side, ticks)
+        if self.compat:
+            book_set(self.book, side, ticks, lots, True)
+        else:
+            book_set(self.book, side, ticks, lots, False)
+            if self.used_count:
+                self._forget(side, ticks)
+        if own:
+            self._depth(side, ticks, self._raw(before), self._raw(lots))
+        if side == BUY:
+            if self.sell_low <= self.book.bid.best and (self.book.bid.best > best if self.compat else lots > 0):
+                self._crossed(ts, side)
+        elif self.buy_high >= self.book.ask.best and (self.book.ask.best < best if self.compat else lots > 0):
+            self._crossed(ts, side)
+
+    cdef void _depth(self, int side, int64_t ticks, double before, double after) noexcept nogil:
+        """Queue positions after the quantity at our price changed (methods.md 1.5)."""
+        cdef int32_t i
+        cdef VenueOrder* order
+        cdef double change, front, back, p
+        for i in range(self.order_count):
+            order = &self.orders[i]
+            if order.price_ticks != ticks or order.side != side:
+                continue
+            order.careful = fmin(order.careful, after)
+            if self.queue == RISK_AVERSE:
+                order.front = fmin(order.front, after)
+                continue
+            change = before - after
+            change -= order.traded
+            order.traded = 0.0
+            if change < 0.0:
+                order.front = fmin(order.front, after)
+                continue
+            front = order.front
+            back = before - front
+            p = _behind(self.queue, self.power, front, back)
+            if isinf(p):
+                p = 1.0
+            order.front = fmin(front - (1.0 - p) * change + fmin(back - p * change, 0.0), after)
+
+    cdef void _crossed(self, int64_t ts, int side) noexcept nogil:
+        """The opposite best has reached our orders: they fill, in strict only as far as its levels go."""
+        cdef int32_t i = 0
+        cdef VenueOrder* order
+        cdef int64_t best = self.book.bid.best if side == BUY else self.book.ask.best
+        cdef int64_t tick, take
+        cdef bint gone
+        while i < self.order_count:
+            order = &self.orders[i]
+            if order.side == side or (order.price_ticks > best if side == BUY else order.price_ticks < best):
+                i += 1
+                continue
+            gone = False
+            if self.compat:
+                if order.done:
+                    self.rejected_by_defect += 1
+                else:
+                    self._fill(ts, order, True, order.price_ticks, order.leaves, False)
+                gone = True
+            else:
+                tick = best
+                while not gone and tick != NO_BID and tick != NO_ASK and (
+                        tick >= order.price_ticks if side == BUY else tick <= order.price_ticks):
+                    take = min(order.leaves_lots, self._available(side, tick))
+                    if take > 0:
+                        self._use(side, tick, take)
+                        gone = self._fill(ts, order, True, order.price_ticks, <double> take, False)
+                    tick = book_next(self.book, side, tick)
+            if gone:
+                self._remove(i)
+            else:
+                i += 1
+
+    cdef void _trade(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil:
+        """A market trade: fills orders it went through, and moves the queue at its price."""
+        cdef int32_t i = 0
+        cdef VenueOrder* order
+        cdef double quantity = self._raw(lots)
+        cdef int64_t shared = lots, take
+        cdef bint gone
+        if side == BUY:
+            if self.sell_low > ticks:
+                return
+        elif self.buy_high < ticks:
+            return
+        while i < self.order_count:
+            order = &self.orders[i]
+            gone = False
+            if order.side != side:
+                if order.price_ticks == ticks:
+                    gone = self._at_price(ts, order, quantity, &shared)
+                elif order.price_ticks < ticks if side == BUY else order.price_ticks > ticks:
+                    if not self.compat:
+                        take = min(shared, order.leaves_lots)
+                        shared -= take
+                        if take > 0:
+                            gone = self._fill(ts, order, True, order.price_ticks, <double> take, False)
+                    elif order.done:
+                        self.rejected_by_defect += 1
+                        gone = True
+                    else:
+                        self._fill(ts, order, True, order.price_ticks, order.leaves, False)
+                        gone = True
+            if gone:
+                self._remove(i)
+            else:
+                i += 1
+
+    cdef bint _at_price(self, int64_t ts, VenueOrder* order, double quantity, int64_t* shared) noexcept nogil:
+        """A trade at our price; returns whether the order is gone."""
+        cdef double executable
+        cdef int64_t count, take
+        cdef bint careful
+        order.careful -= quantity
+        careful = round(-order.careful / self.lot_size) > 0
+        if self.queue != RISK_AVERSE:
+            order.traded += quantity
+        order.front -= quantity
+        count = <int64_t> round(-order.front / self.lot_size)
+        if count <= 0:
+            return False
+        order.front = 0.0
+        if careful:
+            order.careful = 0.0
+        if not self.compat:
+            take = min(min(count, shared[0]), order.leaves_lots)
+            shared[0] -= take
+            return take > 0 and self._fill(ts, order, True, order.price_ticks, <double> take, not careful)
+        if order.done:
+            self.rejected_by_defect += 1
+            return True
+        if not self.partial:
+            self._fill(ts, order, True, order.price_ticks, order.leaves, not careful)
+            return True
+        executable = (<double> count) * self.lot_size
+        if executable > order.leaves:
+            self._fill(ts, order, True, order.price_ticks, order.leaves, not careful)
+            return True
+        self._fill(ts, order, True, order.price_ticks, executable, not careful)
+        return False
+
+    # ---- our requests ------------------------------------------------------------------------------------------
+
+    cdef int enqueue(self, const OrderCommand* command) noexcept nogil:
+        """Send a command on its way; 0, or 1 when too many are in flight."""
+        cdef int64_t latency, ts, last
+        cdef bint rejected = False
+        cdef Event event
+        if self.request_tail - self.request_head >= REQUESTS_MAX:
+            return 1
+        if self.latency.rows > 0:
+            latency = _interpolate(
+                self.latency.requested, self.latency.requested, self.latency.received, self.latency.rows,
+                &self.latency.entry_cursor, command.ts_local_ns, &rejected, self.latency.responded)
+        elif command.kind == CANCEL:
+            latency = self.latency.cancel
+        elif command.kind == AMEND:
+            latency = self.latency.amend
+        else:
+            latency = self.latency.place
+        if rejected or latency < 0:
+            memset(&event, 0, sizeof(Event))
+            event.order_id = command.order_id
+            event.instrument = command.instrument
+            event.kind = REJECT
+            event.side = command.side
+            event.flags = AT_LOCAL | LAST_IN_BATCH
+            event.aux = REJECTED_BEFORE_VENUE
+            event.price_ticks = command.price_ticks
+            event.sequence = command.kind
+            self._push(command.ts_local_ns + (latency if rejected else -latency), &event)
+            return 0
+        ts = command.ts_local_ns + latency
+        if self.request_tail > self.request_head:
+            last = self.requests[(self.request_tail - 1) & (REQUESTS_MAX - 1)].ts
+            ts = max(ts, last)
+        self.requests[self.request_tail & (REQUESTS_MAX - 1)].ts = ts
+        self.requests[self.request_tail & (REQUESTS_MAX - 1)].command = command[0]
+        self.request_tail += 1
+        return 0
+
+    cdef void on_requests(self, int64_t ts) noexcept nogil:
+        """Process every request that arrives at exactly `ts`."""
+        cdef const OrderCommand* command
+        cdef Request* request
+        while self.request_head < self.request_tail:
+            request = &self.requests[self.request_head & (REQUESTS_MAX - 1)]
+            if request.ts != ts:
+                return
+            self.request_head += 1
+            command = &request.command
+            if command.kind == PLACE:
+                self._place(ts, command)
+            elif command.kind == CANCEL:
+                self._cancel(ts, command)
+            else:
+                self._amend(ts, command)
+
+    cdef void _place(self, int64_t ts, const OrderCommand* command) noexcept nogil:
+        cdef VenueOrder order
+        memset(&order, 0, sizeof(VenueOrder))
+        order.id = command.order_id
+        order.price_ticks = command.price_ticks
+        order.lots = order.leaves_lots = command.quantity_lots
+        order.leaves = self._raw(command.quantity_lots)
+        order.side = command.side
+        order.tif = command.tif
+        self._place_order(ts, &order, command.type)
+
+    cdef void _place_order(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
+        cdef int64_t opposite = self.book.ask.best if order.side == BUY else self.book.bid.best
+        cdef bint crosses = type == MARKET
+        if not self.synced and not self.compat:
+            self._respond(ts, order, REJECT, VENUE_UNSYNCED)
+            return
+        if type == LIMIT:
+            crosses = order.price_ticks >= opposite if order.side == BUY else order.price_ticks <= opposite
+        elif opposite == (NO_ASK if order.side == BUY else NO_BID):
+            self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
+            return
+        if not crosses:
+            if order.tif == IOC or order.tif == FOK:
+                self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
+            else:
+                self._rest(ts, order)
+        elif type == LIMIT and order.tif == GTX:
+            self._respond(ts, order, EXPIRED, POST_ONLY_WOULD_CROSS)
+        elif not self.compat:
+            self._take_strict(ts, order, type)
+        elif self.partial:
+            self._take_compat(ts, order, type)
+        else:
+            self._take_whole(ts, order, type)
+
+    cdef void _rest(self, int64_t ts, VenueOrder* order) noexcept nogil:
+        if self.order_count >= ORDERS_MAX:
+            self._respond(ts, order, REJECT, VENUE_FULL)
+            return
+        order.front = order.careful = self._raw(book_quantity(self.book, order.side, order.price_ticks))
+        order.traded = 0.0
+        self.orders[self.order_count] = order[0]
+        self.order_count += 1
+        self._range()
+        self._respond(ts, order, ACK, VENUE_OK)
+
+    cdef void _take_whole(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
+        """Compat without partial fills: the whole quantity at the best opposite price, whatever its size."""
+        cdef int opposite = SELL if order.side == BUY else BUY
+        cdef int64_t best = self.book.ask.best if order.side == BUY else self.book.bid.best
+        self._fill(ts, order, False, best, order.leaves, book_quantity(self.book, opposite, best) < order.lots)
+
+    cdef void _take_compat(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
+        """Compat with partial fills: levels from the best to the limit, which are not depleted."""
+        cdef int opposite = SELL if order.side == BUY else BUY
+        cdef int64_t best = self.book.ask.best if order.side == BUY else self.book.bid.best
+        cdef int64_t step = 1 if order.side == BUY else -1
+        cdef int64_t end = order.price_ticks + step, tick
+        cdef double quantity, total = 0.0
+        cdef bint enough = False
+        if type == MARKET:
+            end = best + step * MARKET_TICKS_COMPAT
+        elif order.tif == FOK:
+            tick = best
+            while (tick < end if step > 0 else tick > end) and tick != NO_ASK and tick != NO_BID:
+                total += self._raw(book_quantity(self.book, opposite, tick))
+                if round(total / self.lot_size) >= round(self._raw(order.lots) / self.lot_size):
+                    enough = True
+                    break
+                tick = book_next(self.book, opposite, tick)
+            if not enough:
+                self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
+                return
+        elif order.tif != IOC:
+            end = order.price_ticks
+        tick = best
+        while (tick < end if step > 0 else tick > end) and tick != NO_ASK and tick != NO_BID:
+            quantity = self._raw(book_quantity(self.book, opposite, tick))
+            if quantity > 0.0 and self._fill(ts, order, False, tick, fmin(quantity, order.leaves), False):
+                return
+            tick = book_next(self.book, opposite, tick)
+        if type == MARKET or order.tif == IOC or order.tif == FOK:
+            self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
+        else:
+            self._fill(ts, order, False, order.price_ticks, order.leaves,
+                       book_quantity(self.book, opposite, order.price_ticks) < <int64_t> round(order.leaves / self.lot_size))
+
+    cdef void _take_strict(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
+        """Strict: what the levels up to the limit still hold after our earlier takers."""
+        cdef int opposite = SELL if order.side == BUY else BUY
+        cdef int64_t best = self.book.ask.best if order.side == BUY else self.book.bid.best
+        cdef int64_t tick = best, take, total = 0
+        if order.tif == FOK:
+            while tick != NO_ASK and tick != NO_BID and total < order.leaves_lots and (
+                    type == MARKET or (tick <= order.price_ticks if order.side == BUY else tick >= order.price_ticks)):
+                total += self._available(opposite, tick)
+                tick = book_next(self.book, opposite, tick)
+            if total < order.leaves_lots:
+                self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
+                return
+            tick = best
+        while tick != NO_ASK and tick != NO_BID and (
+                type == MARKET or (tick <= order.price_ticks if order.side == BUY else tick >= order.price_ticks)):
+            take = min(self._available(opposite, tick), order.leaves_lots)
+            if take > 0:
+                self._use(opposite, tick, take)
+                if self._fill(ts, order, False, tick, <double> take, False):
+                    return
+            tick = book_next(self.book, opposite, tick)
+        if type == MARKET or order.tif == IOC:
+            self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
+        else:
+            self._rest(ts, order)
+
+    cdef void _cancel(self, int64_t ts, const OrderCommand* command) noexcept nogil:
+        cdef int32_t i = self._find(command.order_id)
+        cdef VenueOrder order
+        if i >= 0:
+            order = self.orders[i]
+            self._remove(i)
+            self._respond(ts, &order, CANCELED, CANCELED_BY_US)
+            return
+        memset(&order, 0, sizeof(VenueOrder))
+        order.id = command.order_id
+        order.side = command.side
+        self._respond(ts, &order, REJECT, UNKNOWN_ORDER)
+
+    cdef void _amend(self, int64_t ts, const OrderCommand* command) noexcept nogil:
+        """Change price or quantity; a new price or a higher quantity goes to the back of the queue."""
+        cdef int32_t i = self._find(command.order_id)
+        cdef VenueOrder order
+        cdef int64_t leaves
+        cdef bint back
+        memset(&order, 0, sizeof(VenueOrder))
+        order.id = command.order_id
+        order.side = command.side
+        if i < 0:
+            self._respond(ts, &order, REJECT, UNKNOWN_ORDER)
+            return
+        order = self.orders[i]
+        if self.compat:
+            back = command.price_ticks != order.price_ticks or self._raw(command.quantity_lots) > order.leaves
+            leaves = command.quantity_lots
+        else:
+            leaves = command.quantity_lots - (order.lots - order.leaves_lots)
+            back = command.price_ticks != order.price_ticks or command.quantity_lots > order.lots
+            if leaves <= 0:
+                self._remove(i)
+                self._respond(ts, &order, CANCELED, CANCELED_BY_US)
+                return
+        order.lots = command.quantity_lots
+        order.price_ticks = command.price_ticks
+        if not self.compat:
+            order.leaves_lots = leaves
+            order.leaves = self._raw(leaves)
+        elif not back:
+            order.leaves = self._raw(leaves)
+        if back:
+            self._remove(i)
+            self._place_order(ts, &order, LIMIT)
+        else:
+            self.orders[i] = order
+            self._respond(ts, &order, ACK, VENUE_OK)
+
+    # ---- fills and replies -------------------------------------------------------------------------------------
+
+    cdef bint _fill(self, int64_t ts, VenueOrder* order, bint maker, int64_t ticks, double quantity,
+                    bint optimistic) noexcept nogil:
+        """Execute `quantity` (raw in compat, lots in strict); True when nothing is left."""
+        cdef Event event
+        cdef int64_t lots, left
+        if self.compat:
+            lots = <int64_t> round(quantity / self.lot_size)
+            order.leaves -= quantity
+            left = <int64_t> round(order.leaves / self.lot_size)
+        else:
+            lots = <int64_t> quantity
+            order.leaves_lots -= lots
+            left = order.leaves_lots
+        order.done = left <= 0
+        memset(&event, 0, sizeof(Event))
+        self.trade_id += 1
+        event.sequence = self.trade_id
+        event.order_id = order.id
+        event.price_ticks = ticks
+        event.quantity_lots = lots
+        event.aux = order.lots - left
+        event.instrument = self.instrument
+        event.kind = FILL
+        event.side = order.side
+        event.flags = AT_LOCAL | LAST_IN_BATCH | (MAKER if maker else 0) | (OPTIMISTIC if optimistic else 0)
+        event.ts_exchange_ns = ts
+        self._push(ts, &event)
+        return order.done
+
+    cdef void _respond(self, int64_t ts, VenueOrder* order, int kind, int reason) noexcept nogil:
+        cdef Event event
+        memset(&event, 0, sizeof(Event))
+        event.order_id = order.id
+        event.price_ticks = order.price_ticks
+        event.quantity_lots = order.lots
+        event.aux = reason
+        event.instrument = self.instrument
+        event.kind = kind
+        event.side = order.side
+        event.flags = AT_LOCAL | LAST_IN_BATCH
+        event.ts_exchange_ns = ts
+        self._push(ts, &event)
+
+    cdef void _push(self, int64_t ts, const Event* event) noexcept nogil:
+        """Put a reply on the way back; replies keep their order."""
+        cdef int64_t at = ts
+        cdef bint rejected = False
+        cdef Response* grown
+        cdef int64_t waiting = self.response_tail - self.response_head
+        if event.ts_exchange_ns != 0:
+            if self.latency.rows > 0:
+                at = ts + _interpolate(
+                    self.latency.received, self.latency.received, self.latency.responded, self.latency.rows,
+                    &self.latency.response_cursor, ts, &rejected, NULL)
+            else:
+                at = ts + self.latency.response
+        if waiting > 0:
+            at = max(at, self.responses[self.response_tail - 1].ts)
+        if self.response_tail == self.response_capacity:
+            if self.response_head > self.response_capacity // 2:
+                memmove(self.responses, self.responses + self.response_head, waiting * sizeof(Response))
+            else:
+                grown = <Response*> realloc(self.responses, 2 * self.response_capacity * sizeof(Response))
+                if grown == NULL:
+                    self.failed = True
+                    return
+                self.responses = grown
+                self.response_capacity *= 2
+                memmove(self.responses, self.responses + self.response_head, waiting * sizeof(Response))
+            self.response_head = 0
+            self.response_tail = waiting
+        self.responses[self.response_tail].ts = at
+        self.responses[self.response_tail].event = event[0]
+        self.responses[self.response_tail].event.ts_local_ns = at
+        self.response_tail += 1
+
+    # ---- small parts -------------------------------------------------------------------------------------------
+
+    cdef int64_t _available(self, int side, int64_t ticks) noexcept nogil:
+        """Lots of a level that our earlier takers have left."""
+        cdef int64_t lots = book_quantity(self.book, side, ticks)
+        cdef int32_t i
+        for i in range(self.used_count):
+            if self.used_tick[i] == ticks and self.used_side[i] == side:
+                return max(lots - self.used_lots[i], 0)
+        return lots
+
+    cdef void _use(self, int side, int64_t ticks, int64_t lots) noexcept nogil:
+        cdef int32_t i
+        for i in range(self.used_count):
+            if self.used_tick[i] == ticks and self.used_side[i] == side:
+                self.used_lots[i] += lots
+                return
+        if self.used_count == USED_MAX:
+            # The oldest swept level is forgotten: a bound on memory, at the far side of any real schedule.
+            memmove(self.used_tick, self.used_tick + 1, (USED_MAX - 1) * sizeof(int64_t))
+            memmove(self.used_lots, self.used_lots + 1, (USED_MAX - 1) * sizeof(int64_t))
+            memmove(self.used_side, self.used_side + 1, USED_MAX - 1)
+            self.used_count -= 1
+        self.used_tick[self.used_count] = ticks
+        self.used_lots[self.used_count] = lots
+        self.used_side[self.used_count] = side
+        self.used_count += 1
+
+    cdef void _forget(self, int side, int64_t ticks) noexcept nogil:
+        """The venue has updated a level: what we took from it is in the new figure."""
+        cdef int32_t i
+        for i in range(self.used_count):
+            if self.used_tick[i] == ticks and self.used_side[i] == side:
+                self.used_count -= 1
+                self.used_tick[i] = self.used_tick[self.used_count]
+                self.used_lots[i] = self.used_lots[self.used_count]
+                self.used_side[i] = self.used_side[self.used_count]
+                return
+
+    cdef int32_t _find(self, uint64_t id) noexcept nogil:
+        cdef int32_t i
+        for i in range(self.order_count):
+            if self.orders[i].id == id:
+                return i
+        return -1
+
+    cdef void _remove(self, int32_t index) noexcept nogil:
+        """Drop a resting order; the others keep their time priority."""
+        self.order_count -= 1
+        memmove(&self.orders[index], &self.orders[index + 1], (self.order_count - index) * sizeof(VenueOrder))
+        self._range()
+
+    cdef void _range(self) noexcept nogil:
+        """Lowest and highest of our resting ticks a side: a level outside costs two compares."""
+        cdef int32_t i
+        cdef int64_t ticks
+        self.buy_low = self.sell_low = NO_ASK
+        self.buy_high = self.sell_high = NO_BID
+        for i in range(self.order_count):
+            ticks = self.orders[i].price_ticks
+            if self.orders[i].side == BUY:
+                self.buy_low = min(self.buy_low, ticks)
+                self.buy_high = max(self.buy_high, ticks)
+            else:
+                self.sell_low = min(self.sell_low, ticks)
+                self.sell_high = max(self.sell_high, ticks)
+
+
+cdef class SimGateway(Gateway):
+    def __cinit__(self, list venues not None):
+        self.venues = venues
+        self.count = len(venues)
+        self.table = <void**> calloc(max(self.count, 1), sizeof(void*))
+        if self.table == NULL:
+            raise MemoryError("no memory for the gateway")
+        for i in range(self.count):
+            self.table[i] = <void*> (<SimVenue> venues[i])
+
+    def __dealloc__(self):
+        free(self.table)
+
+    cdef int send(self, const OrderCommand* command) noexcept nogil:
+        """Hand a command to its instrument's venue; 1 when the instrument is unknown, 2 when too many are in flight."""
+        cdef int full
+        if command.instrument >= <unsigned int> self.count:
+            return 1
+        with gil:
+            full = (<SimVenue> self.table[command.instrument]).enqueue(command)
+        return 2 if full else 0

@@ -1,0 +1,233 @@
+# What a strategy sees and may do: part of engine.pyx, in a file of its own for its length.
+
+
+cdef class View:
+    """One reused object over the engine's memory; see engine.pyi."""
+
+    def __cinit__(self, Engine engine, Slot slot, int instrument=0):
+        self.engine, self.slot, self.instrument = engine, slot, instrument
+
+    def __getitem__(self, int instrument):
+        if not 0 <= instrument < self.engine.count:
+            raise IndexError(f"instrument {instrument} is not in this run: it has {self.engine.count}")
+        return View(self.engine, self.slot, instrument)
+
+    # ---- asking ------------------------------------------------------------------------------------------------
+
+    cdef int _timer(self, int64_t interval, int64_t due) except -1:
+        cdef Engine engine = self.engine
+        cdef int i
+        if interval == 0:
+            for i in range(engine.timer_count):
+                if engine.timers[i].interval_ns == 0 and engine.timers[i].slot == self.slot.index:
+                    engine.timers[i].next_ns = min(engine.timers[i].next_ns, due)
+                    engine.timer_next = min(engine.timer_next, due)
+                    return 0
+        if engine.timer_count == TIMERS_MAX:
+            raise ValueError(f"more than {TIMERS_MAX} timers in one run")
+        engine.timers[engine.timer_count].interval_ns = interval
+        engine.timers[engine.timer_count].next_ns = due
+        engine.timers[engine.timer_count].slot = self.slot.index
+        engine.timer_count += 1
+        engine.timer_next = min(engine.timer_next, due)
+        return 0
+
+    def every(self, interval):
+        cdef int64_t step = duration_ns(interval)
+        if step <= 0:
+            raise ValueError(f"a timer of {interval} never ends: give more than 0")
+        self._timer(step, self.engine.now + step)
+
+    def at(self, int64_t ts_ns):
+        self._timer(0, ts_ns)
+
+    def when(self, feature, above=None, below=None, hysteresis=0.0, cooldown="0ns", instrument=None):
+        rule = self.engine.signals.when(
+            feature, above=above, below=below, hysteresis=hysteresis, cooldown_ns=duration_ns(cooldown),
+            instrument=self.instrument if instrument is None else instrument)
+        while len(self.engine.rule_slot) <= rule:
+            self.engine.rule_slot.append(self.slot)
+        self.engine.uses_features = True
+        return rule
+
+    def on_move(self, int64_t ticks=1):
+        if ticks < 1:
+            raise ValueError("on_move needs at least 1 tick")
+        if self.slot.on_book is None:
+            raise ValueError("on_move calls on_book, which this strategy does not have")
+        self.slot.move_ticks = ticks
+        self.engine.uses_moves = True
+
+    # ---- reading -----------------------------------------------------------------------------------------------
+
+    @property
+    def now(self):
+        return self.engine.now
+
+    @property
+    def synced(self):
+        return self.engine.local[self.instrument].synced
+
+    @property
+    def bid_ticks(self):
+        cdef int64_t best = self.engine.local[self.instrument].book.bid.best
+        return None if best == NO_BID else best
+
+    @property
+    def ask_ticks(self):
+        cdef int64_t best = self.engine.local[self.instrument].book.ask.best
+        return None if best == NO_ASK else best
+
+    @property
+    def mid_ticks(self):
+        cdef BookData* book = self.engine.local[self.instrument].book
+        if book.bid.best == NO_BID or book.ask.best == NO_ASK:
+            return None
+        return 0.5 * (book.bid.best + book.ask.best)
+
+    @property
+    def spread_ticks(self):
+        cdef BookData* book = self.engine.local[self.instrument].book
+        if book.bid.best == NO_BID or book.ask.best == NO_ASK:
+            return None
+        return book.ask.best - book.bid.best
+
+    @property
+    def bid_lots(self):
+        cdef BookData* book = self.engine.local[self.instrument].book
+        return 0 if book.bid.best == NO_BID else book_quantity(book, BUY, book.bid.best)
+
+    @property
+    def ask_lots(self):
+        cdef BookData* book = self.engine.local[self.instrument].book
+        return 0 if book.ask.best == NO_ASK else book_quantity(book, SELL, book.ask.best)
+
+    cdef object _price(self, ticks):
+        terms = self.engine.grids[self.instrument]
+        return None if ticks is None else ticks * terms[0] / terms[1]
+
+    cdef object _quantity(self, lots):
+        terms = self.engine.grids[self.instrument]
+        return lots * terms[2] / terms[3]
+
+    @property
+    def bid(self):
+        return self._price(self.bid_ticks)
+
+    @property
+    def ask(self):
+        return self._price(self.ask_ticks)
+
+    @property
+    def mid(self):
+        return self._price(self.mid_ticks)
+
+    @property
+    def spread(self):
+        return self._price(self.spread_ticks)
+
+    @property
+    def bid_quantity(self):
+        return self._quantity(self.bid_lots)
+
+    @property
+    def ask_quantity(self):
+        return self._quantity(self.ask_lots)
+
+    @property
+    def position_lots(self):
+        return self.engine.ledger.positions[self.instrument].lots
+
+    @property
+    def position(self):
+        return self._quantity(self.engine.ledger.positions[self.instrument].lots)
+
+    @property
+    def cash(self):
+        return self.engine.cash_start / 1e8 + self.engine.ledger.cash_total / 1e8
+
+    @property
+    def equity(self):
+        return (self.engine.cash_start + self.engine._equity()) / 1e8
+
+    @property
+    def orders(self):
+        cdef LocalSide* side = &self.engine.local[self.instrument]
+        cdef OrderRow* order
+        cdef int i
+        found = []
+        for i in range(side.active_count):
+            order = &self.engine.orders[side.active[i]]
+            if <int> (order.id >> 54) == self.slot.index:
+                found.append(Working(order.id, "buy" if order.side == BUY else "sell", order.price_ticks,
+                                     order.quantity_lots, order.filled_lots, order.state == WORKING,
+                                     order.pending != 0))
+        found.sort()
+        return found
+
+    @property
+    def fill(self):
+        cdef FillRow* row
+        if self.engine.last_fill < 0:
+            return None
+        row = &self.engine.fills[self.engine.last_fill]
+        return Fill(row.id, "buy" if row.side == BUY else "sell", row.price_ticks, row.quantity_lots, bool(row.maker))
+
+    def feature(self, name):
+        self.engine.uses_features = True
+        return self.engine.features[self.instrument].value(name)
+
+    # ---- acting ------------------------------------------------------------------------------------------------
+
+    def limit(self, side, int64_t price_ticks, int64_t quantity_lots, tif="GTC", instrument=None):
+        cdef OrderCommand command
+        memset(&command, 0, sizeof(OrderCommand))
+        try:
+            command.side, command.tif = SIDES[side], TIFS[tif]
+        except KeyError as error:
+            raise ValueError(f"{error} is not a side (buy, sell) or a tif (GTC, GTX, IOC, FOK)") from None
+        command.price_ticks, command.quantity_lots = price_ticks, quantity_lots
+        command.instrument = self.instrument if instrument is None else instrument
+        return self.engine.submit(self.slot, &command)
+
+    def market(self, side, int64_t quantity_lots, instrument=None):
+        cdef OrderCommand command
+        memset(&command, 0, sizeof(OrderCommand))
+        if side not in SIDES:
+            raise ValueError(f"{side!r} is not a side: buy or sell")
+        command.side, command.type, command.tif = SIDES[side], MARKET, IOC
+        command.quantity_lots = quantity_lots
+        command.instrument = self.instrument if instrument is None else instrument
+        return self.engine.submit(self.slot, &command)
+
+    cdef int64_t _index(self, uint64_t id) except -1:
+        cdef int64_t index = <int64_t> (id & COUNTER_MASK) - 1
+        if index < 0 or index >= self.engine.order_count or self.engine.orders[index].id != id:
+            raise KeyError(f"order {id} is not one of this run")
+        return index
+
+    def amend(self, uint64_t id, int64_t price_ticks, int64_t quantity_lots):
+        return bool(self.engine.request(self.slot, self._index(id), AMEND, price_ticks, quantity_lots))
+
+    def cancel(self, uint64_t id):
+        return bool(self.engine.request(self.slot, self._index(id), CANCEL, 0, 0))
+
+    def cancel_all(self):
+        cdef LocalSide* side
+        cdef int i, sent = 0
+        cdef int32_t index
+        for instrument in range(self.engine.count):
+            side = &self.engine.local[<int> instrument]
+            for i in range(side.active_count):
+                index = side.active[i]
+                if <int> (self.engine.orders[index].id >> 54) == self.slot.index:
+                    sent += self.engine.request(self.slot, index, CANCEL, 0, 0)
+        return sent
+
+    def target(self, int64_t lots, instrument=None):
+        cdef int which = self.instrument if instrument is None else instrument
+        cdef int64_t open_lots = self.engine.local[which].open_buy_lots - self.engine.local[which].open_sell_lots
+        cdef int64_t missing = lots - self.engine.ledger.positions[which].lots - open_lots
+        if missing == 0:
+            return 0
+        return self.market("buy" if missing > 0 else "sell", missing if missing > 0 else -missing, which)

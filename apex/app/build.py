@@ -1,0 +1,142 @@
+"""The composition root: the only place that names concrete classes and puts them together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from apex._core.engine import Engine, Strategy
+from apex._core.features import Features
+from apex._core.ledger import Ledger
+from apex._core.replay import ReplayDriver
+from apex._core.risk import RiskGate
+from apex._core.signals import Signals
+from apex._core.simvenue import SimGateway, SimVenue
+from apex.app import options as opt
+from apex.app.options import ReplayOptions
+from apex.domain.decimals import MONEY_SCALE, scaled, units
+from apex.domain.errors import ConfigError, InputError
+from apex.domain.instrument import Instrument
+from apex.domain.limits import Limits
+from apex.store.tape import Tape
+
+Sources = list[tuple[int, int, tuple[Any, ...]]]
+
+
+class Replay(msgspec.Struct):
+    """A replay put together, ready to run."""
+
+    engine: Any
+    gate: Any
+    driver: Any
+    venues: list[Any]
+    tapes: list[Tape]
+    instruments: list[Instrument]
+    strategy: Strategy | None
+    options: ReplayOptions
+    limits: Limits
+    shift_ns: int
+
+
+def _streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument], Sources, list[bool]]:
+    """Instruments of the run, where their batches lie, and whether their books begin in sync."""
+    instruments: list[Instrument] = []
+    sources: Sources = []
+    synced: list[bool] = []
+    for number, tape in enumerate(tapes):
+        arrays = (tape.batches, tape.levels, tape.rows, tape.venue_order)
+        for index, instrument in enumerate(tape.instruments):
+            if wanted and instrument.symbol not in wanted and f"{instrument.venue}:{instrument.symbol}" not in wanted:
+                continue
+            if any(instrument.key == known.key for known in instruments):
+                raise ConfigError(f"{instrument.symbol} of {instrument.venue} is on two tapes", str(tape.path),
+                                  "Give each instrument once")
+            instruments.append(instrument)
+            sources.append((number, index, arrays))
+            synced.append(bool(tape.header.get("synced_from_start")))
+    if not instruments:
+        known = ", ".join(i.symbol for t in tapes for i in t.instruments) or "none"
+        raise ConfigError(f"no instrument matches {', '.join(wanted)}", "--instrument", f"The tapes hold: {known}")
+    return instruments, sources, synced
+
+
+def feed_shift(tapes: list[Tape], options: ReplayOptions) -> int:
+    """Nanoseconds added to every local time: what makes the smallest feed latency the base latency, if it is negative."""
+    if options.feed_shift is not None:
+        return options.feed_shift
+    least = [t.header["feed_min_ns"] for t in tapes if t.header.get("feed_min_ns") is not None]
+    if not least or min(least) >= 0:
+        return 0
+    base = options.base_latency or ("1ms" if options.fill_mode == "strict" else "0ns")
+    return -min(least) + opt.duration(base, "--base-latency")
+
+
+def _venues(instruments: list[Instrument], synced: list[bool], options: ReplayOptions) -> list[SimVenue]:
+    name, power = opt.queue(options.queue)
+    place = opt.duration(options.order_latency, "--order-latency")
+    legs = (
+        place,
+        place if options.cancel_latency is None else opt.duration(options.cancel_latency, "--cancel-latency"),
+        place if options.amend_latency is None else opt.duration(options.amend_latency, "--amend-latency"),
+        opt.duration(options.response_latency, "--response-latency"),
+    )
+    if legs[3] < 0:
+        raise ConfigError("a response cannot take less than no time", "--response-latency", "Give 0 or more")
+    rows = None if options.latency is None else opt.latency_rows(Path(options.latency))
+    compat = options.fill_mode == "compat"
+    return [
+        SimVenue(i, scaled(x.lot), queue=name, power=power, compat=compat, partial=options.partial_fills,
+                 synced=synced[i], latency=legs, rows=rows)
+        for i, x in enumerate(instruments)
+    ]
+
+
+def _grid(instrument: Instrument) -> tuple[int, int, int, int]:
+    (tick, tick_places), (lot, lot_places) = scaled(instrument.tick), scaled(instrument.lot)
+    return tick, 10**tick_places, lot, 10**lot_places
+
+
+def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOptions) -> Replay:
+    """Put a replay together.
+
+    Raises
+    ------
+    ConfigError
+        For an option or an instrument that does not fit.
+    """
+    if options.fill_mode not in ("strict", "compat"):
+        raise ConfigError(f"fill mode {options.fill_mode!r} is unknown", "--fill-mode", "Choose strict or compat")
+    instruments, sources, synced = _streams(tapes, options.instrument)
+    maker, taker = opt.fraction(options.maker_fee, "--maker-fee"), opt.fraction(options.taker_fee, "--taker-fee")
+    cash = units(options.cash, "0." + "0" * (MONEY_SCALE - 1) + "1")
+    limits = Limits() if options.limits is None else Limits.from_toml(Path(options.limits))
+    scripted = options.orders is not None and options.limits is None
+    terms = [_terms(x, maker, taker) for x in instruments]
+    ledger = Ledger(terms, cash=cash)
+    venues = _venues(instruments, synced, options)
+    gate = RiskGate(
+        [limits.integers(x) for x in instruments], terms, gateway=SimGateway(venues), scripted=scripted,
+    )
+    compat = options.fill_mode == "compat"
+    engine = Engine(
+        len(instruments), ledger, gate, Signals(), [Features() for _ in instruments], compat=compat,
+        synced=[i for i, s in enumerate(synced) if s], grids=[_grid(x) for x in instruments], cash=cash,
+    )
+    if strategy is not None:
+        engine.add_strategy(strategy)
+    shift = feed_shift(tapes, options)
+    driver = ReplayDriver(
+        engine, venues, sources, shift_ns=shift, compat=compat, start_ns=options.start, stop_ns=options.stop,
+    )
+    if driver.clock_start == np.iinfo(np.int64).max:
+        raise InputError("the tapes hold no events", str(tapes[0].path), "Import a recording first")
+    return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift)
+
+
+def _terms(instrument: Instrument, maker_fee: int, taker_fee: int) -> dict[str, Any]:
+    num, den = instrument.value
+    return {"value_num": num, "value_den": den, "kind": instrument.kind, "maker_fee": maker_fee,
+            "taker_fee": taker_fee}

@@ -1,0 +1,262 @@
+"""Replay of tapes: run, measure, and give the result with its numbers and tables."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apex._core.engine import Strategy
+from apex._core.simvenue import VENUE_REASONS
+from apex.app.build import Replay, build_replay
+from apex.app.options import ReplayOptions, find_strategy
+from apex.app.schedule import Schedule, read_schedule
+from apex.domain.decimals import money
+from apex.domain.errors import ConfigError, StrategyError
+from apex.domain.instrument import Instrument
+from apex.domain.params import Params
+from apex.store.tape import Tape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 1 << 16
+ALLOWED = 1
+
+
+class ReplayResult:
+    """What a replay gave.
+
+    Attributes
+    ----------
+    summary : dict
+        The numbers, as `apex replay --json` prints them.
+    instruments : list of Instrument
+    order_rows, fill_rows, equity_rows, mark_rows : structured arrays
+        The engine's own tables, integers.
+    orders, fills, equity : DataFrame
+        The same for people: decimals as floats, names instead of codes. Made on first use.
+    """
+
+    def __init__(self, run: Replay, tables: tuple[Any, ...], summary: dict[str, Any]) -> None:
+        self.order_rows, self.fill_rows, self.equity_rows, self.mark_rows = tables
+        self.instruments: list[Instrument] = run.instruments
+        self.summary = summary
+        self.file_ids: dict[int, int] = {}
+        self.schedule = run.strategy if isinstance(run.strategy, Schedule) else None
+        if isinstance(run.strategy, Schedule):
+            rows = run.strategy.rows
+            sent = [(s, r.id) for s, r in zip(run.strategy.sequence, rows, strict=True) if s >= 0]
+            self.file_ids = {int(self.order_rows["id"][s]): file_id for s, file_id in sent}
+        self._frames: dict[str, Any] = {}
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        from apex.app import frames
+
+        if name not in self._frames:
+            self._frames[name] = getattr(frames, name)(self)
+        return self._frames[name]
+
+    @property
+    def orders(self) -> pd.DataFrame:
+        """One row an order intent, denied ones included."""
+        return self._frame("orders")
+
+    @property
+    def fills(self) -> pd.DataFrame:
+        """One row a fill."""
+        return self._frame("fills")
+
+    @property
+    def equity(self) -> pd.DataFrame:
+        """P&L, exposure and positions on a grid of one second."""
+        return self._frame("equity")
+
+    def report(self, directory: str | Path) -> Path:
+        """Write report.html, result.json and the Parquet tables; returns the page's path."""
+        from apex.research import report
+
+        return report.write(self, Path(directory))
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = [(k, self.summary[k]) for k in ("orders", "fills", "gross_pnl", "fees", "net_pnl", "result_hash")]
+        return "<table>" + "".join(f"<tr><td>{k}</td><td>{escape(str(v))}</td></tr>" for k, v in rows) + "</table>"
+
+
+def _strategy(given: Any, options: ReplayOptions) -> Strategy | None:
+    """An instance from a class, a name, an instance, or nothing."""
+    if given is None or isinstance(given, Strategy):
+        return given
+    kind = find_strategy(given) if isinstance(given, str) else given
+    maker = getattr(kind, "Params", Params)
+    return kind(maker(**options.params))  # type: ignore[no-any-return]
+
+
+def _peak_rss() -> int | None:
+    """Anonymous and shared memory of this process in bytes; None where the system does not say."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return sum(int(fields[k].split()[0]) for k in ("RssAnon", "RssShmem") if k in fields) * 1024
+
+
+def _run(run: Replay, progress: Callable[[int], None] | None) -> tuple[float, int | None]:
+    """Drive the replay to its end; seconds of engine time and the peak of memory."""
+    peak, seconds, over = _peak_rss(), 0.0, False
+    while not over:
+        began = time.perf_counter()
+        try:
+            over = run.driver.run(CHUNK)
+        except (KeyboardInterrupt, AssertionError, MemoryError):
+            raise
+        except Exception as error:
+            where = f"tape position: {run.driver.rows_seen} rows, event time {run.engine.now}"
+            raise StrategyError(f"the strategy raised {error!r}", where, traceback.format_exc()) from error
+        seconds += time.perf_counter() - began
+        for number, batch in run.driver.positions():
+            run.tapes[number].release(batch)
+        now = _peak_rss()
+        peak = None if now is None or peak is None else max(peak, now)
+        if progress is not None:
+            progress(run.driver.rows_seen)
+    return seconds, peak
+
+
+def _hash(run: Replay, tables: tuple[Any, ...]) -> str:
+    """BLAKE2b-256 over orders, fills and ledger in event order."""
+    digest = hashlib.blake2b(digest_size=32)
+    orders, fills = tables[0], tables[1]
+    digest.update(orders.tobytes())
+    digest.update(fills.tobytes())
+    digest.update(run.engine.ledger.snapshot().tobytes())
+    return digest.hexdigest()
+
+
+def _unfilled(orders: Any) -> Counter[str]:
+    """Why the orders that passed the gate were not filled in full."""
+    reasons: Counter[str] = Counter()
+    for row in orders[(orders["deny_reason"] == ALLOWED) & (orders["filled_lots"] < orders["quantity_lots"])]:
+        reasons[VENUE_REASONS[int(row["venue_reason"])] or ("resting_at_end" if row["ts_ack_ns"] else "in_flight")] += 1
+    return reasons
+
+
+def _drawdown(equity: Any) -> int:
+    """Largest fall of net P&L from its peak on the grid, cash units; the peak starts at 0."""
+    import numpy as np
+
+    if not len(equity):
+        return 0
+    net = np.concatenate(([0], equity["net"]))
+    return int((np.maximum.accumulate(net) - net).max())
+
+
+def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | None) -> dict[str, Any]:
+    orders, fills, equity, _ = tables
+    engine, options = run.engine, run.options
+    passed = int((orders["deny_reason"] == ALLOWED).sum())
+    denied_by = run.gate.counters()
+    denied = len(orders) - passed
+    last = equity[-1] if len(equity) else None
+    gross, fees, spread = (int(last[k]) if last is not None else 0 for k in ("gross", "fees", "spread"))
+    blocked_by = {**denied_by, **({"no_order_made": engine.signals_idle} if engine.signals_idle else {})}
+    unfilled_by = _unfilled(orders)
+    rows = run.driver.rows_seen
+    return {
+        "tapes": [t.path.name for t in run.tapes],
+        "instruments": [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in run.instruments],
+        "strategy": None if run.strategy is None else type(run.strategy).__name__,
+        "params": getattr(getattr(run.strategy, "params", None), "as_dict", dict)(),
+        "fill_mode": options.fill_mode, "queue": options.queue, "partial_fills": options.partial_fills,
+        "order_latency": options.latency or options.order_latency, "response_latency": options.response_latency,
+        "maker_fee": float(options.maker_fee), "taker_fee": float(options.taker_fee),
+        "limits": run.limits.printed(), "limits_profile": "scripted" if run.gate.scripted else "enforced",
+        "events": rows, "ns_per_event": seconds * 1e9 / rows if rows else None,
+        "events_per_second": rows / seconds if seconds else None, "seconds": seconds,
+        "start_ts": run.driver.clock_start, "end_ts": run.driver.end_ns, "strategy_calls": engine.calls,
+        "orders": passed, "fills": len(fills), "denied": denied, "unfilled": sum(unfilled_by.values()),
+        "denied_by": denied_by, "unfilled_by": dict(unfilled_by),
+        "signals": len(orders) + engine.signals_idle, "blocked": denied + engine.signals_idle,
+        "blocked_by": blocked_by,
+        "position": {x.symbol: x.quantity(engine.ledger.position(i)) for i, x in enumerate(run.instruments)},
+        "spread_captured": money(spread), "inventory_pnl": money(gross - spread), "gross_pnl": money(gross),
+        "fees": money(fees), "net_pnl": money(gross - fees), "max_drawdown_money": money(_drawdown(equity)),
+        "feed_shift_ns": run.shift_ns, "peak_rss_bytes": peak, "result_hash": _hash(run, tables),
+    }
+
+
+def open_tapes(paths: Sequence[str | Path]) -> list[Tape]:
+    """Open every tape of a run; none stays open if one fails."""
+    opened: list[Tape] = []
+    try:
+        for path in paths:
+            opened.append(Tape.open(Path(path)))
+    except BaseException:
+        for tape in opened:
+            tape.close()
+        raise
+    return opened
+
+
+def run_replay(tapes: list[Tape], given: Any, options: ReplayOptions,
+               progress: Callable[[int], None] | None = None) -> ReplayResult:
+    """Replay opened tapes; see `replay`."""
+    if given is not None and options.orders is not None:
+        raise ConfigError("--strategy and --orders exclude each other", "--orders", "Give one of them")
+    strategy: Strategy | None
+    if options.orders is not None:
+        wanted = [i for t in tapes for i in t.instruments if not options.instrument or i.symbol in options.instrument]
+        strategy = Schedule(read_schedule(Path(options.orders), wanted))
+    else:
+        strategy = _strategy(given, options)
+    run = build_replay(tapes, strategy, options)
+    seconds, peak = _run(run, progress)
+    tables = run.engine.tables()
+    return ReplayResult(run, tables, _summary(run, tables, seconds, peak))
+
+
+def replay(tapes: str | Path | Sequence[str | Path], strategy: Any = None, *, out: str | Path | None = None,
+           **options: Any) -> ReplayResult:
+    """Replay one or more tapes with a strategy.
+
+    Parameters
+    ----------
+    tapes : path or list of paths
+        Several tapes are several instruments on one clock.
+    strategy : class, instance or "module:Class"
+        Subclass of apex.Strategy; None replays without orders.
+    out : path, optional
+        Folder for the report and its tables.
+    **options
+        Fields of `apex.app.options.ReplayOptions`: the command line's options with `_` for `-`.
+
+    Returns
+    -------
+    ReplayResult
+
+    Raises
+    ------
+    ConfigError, InputError, StrategyError
+    """
+    known = ReplayOptions.__struct_fields__
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"unknown option {name!r}", "replay", f"The options are: {', '.join(known)}")
+    chosen = ReplayOptions(**options)
+    opened = open_tapes([tapes] if isinstance(tapes, str | Path) else tapes)
+    try:
+        result = run_replay(opened, strategy, chosen)
+    finally:
+        for tape in opened:
+            tape.close()
+    if out is not None:
+        result.report(out)
+    return result
+
