@@ -80,15 +80,25 @@ cdef struct LocalSide:           # what we know of one instrument
     bint synced
     bint has_mid
 
+cdef struct BarState:            # one bar that a strategy asked for; prices in ticks, volumes in lots
+    int64_t interval_ns
+    int64_t end_ns
+    int64_t open, high, low, close
+    int64_t volume, taker_buy, trades
+    int32_t slot
+    int32_t instrument
+    bint known                   # a trade was seen: `close` is a price
+
 cdef class View
 cdef class Strategy
 
 cdef class Slot:                 # one strategy in the engine
     cdef Strategy strategy
     cdef View view
-    cdef object on_timer, on_signal, on_book, on_fill
+    cdef object on_timer, on_signal, on_book, on_fill, on_bar
     cdef int64_t move_ticks
     cdef bint wants_rows
+    cdef bint waits                  # timers and bars only once every instrument had a two-sided book
     cdef int index
 
 cdef struct Timer:
@@ -99,6 +109,7 @@ cdef struct Timer:
 cdef class Engine:
     cdef LocalSide* local
     cdef int count
+    cdef int ready                   # instruments that have had a two-sided, synced book
     cdef readonly Ledger ledger
     cdef RiskGate gate
     cdef readonly Signals signals
@@ -114,7 +125,10 @@ cdef class Engine:
     cdef int64_t equity_count, equity_capacity
     cdef Timer* timers
     cdef int timer_count
-    cdef int64_t equity_peak, equity_day_start
+    cdef BarState* bars
+    cdef int bar_count
+    cdef readonly int64_t bar_next   # end of the next bar
+    cdef int64_t equity_peak, equity_day_start, day
     cdef readonly int64_t now
     cdef readonly int64_t timer_next
     cdef readonly int64_t rows
@@ -142,6 +156,7 @@ cdef class Engine:
     cdef int64_t _value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil
     cdef OrderRow* _new_row(self) except NULL
     cdef int64_t _equity(self) noexcept nogil
+    cdef int _roll(self, int64_t equity) noexcept nogil
 
 cdef class View:
     cdef Engine engine
@@ -149,6 +164,7 @@ cdef class View:
     cdef readonly int instrument
     cdef readonly int signal         # rule that fired
     cdef readonly int source         # instrument that caused the call
+    cdef readonly object bar         # the bar that just ended
     cdef int _timer(self, int64_t interval, int64_t due) except -1
     cdef object _price(self, ticks)
     cdef object _quantity(self, lots)

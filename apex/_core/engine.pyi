@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,27 @@ class Fill(NamedTuple):
     quantity_lots: int
     maker: bool
 
+class Bar(NamedTuple):
+    """A bar of market trades: prices in ticks, volumes in lots; it covers [open_ns, open_ns + interval_ns)."""
+
+    instrument: int
+    open_ns: int
+    interval_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    taker_buy: int
+    trades: int
+
 class View:
     """What a strategy sees of one instrument, and all it may do.
 
     One object for the whole run over the engine's memory: nothing is copied, and nothing read from it may be
     kept for later. Prices end in `_ticks` and quantities in `_lots` where they are integers; without, they are
-    decimals as floats. An empty or unsynced side reads None. Every order goes through the risk gate.
+    decimals as floats. An empty side reads None; after a gap the last known book reads on, `synced` tells, and the
+    gate denies new orders. Every order goes through the risk gate.
     """
 
     instrument: int
@@ -51,7 +66,9 @@ class View:
     signal: int
     """In on_signal: the rule that fired, as `when` returned it."""
     source: int
-    """In on_signal and on_book: the instrument that caused the call."""
+    """In on_signal, on_book and on_bar: the instrument that caused the call."""
+    bar: Bar | None
+    """In on_bar: the bar that just ended."""
     def __getitem__(self, instrument: int) -> View:
         """The view of another instrument of the run."""
     def every(self, interval: str) -> None:
@@ -63,6 +80,11 @@ class View:
         """Call on_signal when a feature crosses into a zone; re-armed once it has left it by the hysteresis."""
     def on_move(self, ticks: int = 1) -> None:
         """Call on_book when the mid has moved by at least so many ticks since the last call."""
+    def on_bar(self, interval: str, instrument: int | None = None) -> None:
+        """Call on_bar at the end of each bar ("1m"), aligned to UTC, from an instrument's first trade on.
+
+        A bar without trades repeats the last close with volume 0. Bars end before timers of the same time.
+        """
     @property
     def now(self) -> int: ...
     @property
@@ -125,9 +147,14 @@ class Strategy:
     """Base class of strategies.
 
     Hooks, each called with the view, and only those that a subclass has: on_start, on_timer, on_signal, on_book,
-    on_fill, on_stop. None is called for every event: ask in on_start with `view.every`, `view.when`, `view.on_move`.
+    on_fill, on_bar, on_stop. None is called for every event: ask in on_start with `view.every`, `view.when`,
+    `view.on_move`, `view.on_bar`.
     """
 
+    waits_for_book: ClassVar[bool]
+    """True (default): on_timer and on_bar begin once every instrument has had a two-sided book in sync."""
+    wants_rows: ClassVar[bool]
+    """True in Cython subclasses that override the C method `on_batch`, to see every message of the local view."""
     params: Any
     def __init__(self, params: Any = None) -> None: ...
     def on_start(self, view: View) -> None: ...

@@ -24,6 +24,9 @@ from apex._core.risk cimport ALLOWED
 cdef enum:
     ACTIVE_MAX = 4096        # working orders of one instrument
     TIMERS_MAX = 256
+    BARS_MAX = 64
+
+cdef int64_t DAY_NS = 86_400_000_000_000
 
 cdef int64_t NEVER = 9223372036854775807
 cdef int64_t COUNTER_MASK = (1 << 40) - 1
@@ -41,6 +44,7 @@ _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000
 
 Working = namedtuple("Working", "id side price_ticks quantity_lots filled_lots acknowledged pending")
 Fill = namedtuple("Fill", "id side price_ticks quantity_lots maker")
+Bar = namedtuple("Bar", "instrument open_ns interval_ns open high low close volume taker_buy trades")
 
 cdef OrderRow _order
 cdef FillRow _fill
@@ -92,6 +96,9 @@ cdef class Slot:
         self.on_signal = getattr(strategy, "on_signal", None)
         self.on_book = getattr(strategy, "on_book", None)
         self.on_fill = getattr(strategy, "on_fill", None)
+        self.on_bar = getattr(strategy, "on_bar", None)
+        self.waits = getattr(strategy, "waits_for_book", True)
+        self.wants_rows = getattr(strategy, "wants_rows", False)
 
 
 cdef class Engine:
@@ -99,15 +106,17 @@ cdef class Engine:
         self.count = count
         self.local = <LocalSide*> calloc(max(count, 1), sizeof(LocalSide))
         self.timers = <Timer*> calloc(TIMERS_MAX, sizeof(Timer))
-        if self.local == NULL or self.timers == NULL:
+        self.bars = <BarState*> calloc(BARS_MAX, sizeof(BarState))
+        if self.local == NULL or self.timers == NULL or self.bars == NULL:
             raise MemoryError("no memory for the engine")
         for i in range(count):
             self.local[i].book = book_new()
             self.local[i].active = <int32_t*> calloc(ACTIVE_MAX, sizeof(int32_t))
             if self.local[i].book == NULL or self.local[i].active == NULL:
                 raise MemoryError("no memory for the engine's books")
-        self.timer_next = NEVER
+        self.timer_next = self.bar_next = NEVER
         self.last_fill = -1
+        self.day = -1
 
     def __dealloc__(self):
         if self.local != NULL:
@@ -117,6 +126,7 @@ cdef class Engine:
                 free(self.local[i].active)
         free(self.local)
         free(self.timers)
+        free(self.bars)
         free(self.orders)
         free(self.fills)
         free(self.equity)
@@ -185,6 +195,16 @@ cdef class Engine:
             if batch.flags & LAST_IN_BATCH:
                 self._book_changed(instrument, True)
         elif batch.kind == TRADE:
+            if self.bar_count and not batch.flags & NOT_MARKET:
+                for i in range(batch.count * self.bar_count):
+                    if self.bars[i % self.bar_count].instrument != instrument:
+                        continue
+                    if batch.encoding == LEVELS:
+                        _bar_trade(&self.bars[i % self.bar_count], level[i // self.bar_count].side,
+                                   level[i // self.bar_count].price_ticks, level[i // self.bar_count].quantity_lots)
+                    else:
+                        _bar_trade(&self.bars[i % self.bar_count], row[i // self.bar_count].side,
+                                   row[i // self.bar_count].price_ticks, row[i // self.bar_count].quantity_lots)
             if self.uses_features and not batch.flags & NOT_MARKET:
                 for i in range(batch.count):
                     if batch.encoding == LEVELS:
@@ -230,7 +250,10 @@ cdef class Engine:
         valid = valid and bid != NO_BID and ask != NO_ASK and bid < ask
         if valid:
             side.mid2 = bid + ask
-            side.has_mid = True
+            if not side.has_mid:
+                side.has_mid = True
+                side.move_mid2 = side.mid2
+                self.ready += 1
         if self.uses_features:
             (<Features> self.features[instrument]).on_book(
                 bid, book_quantity(side.book, BUY, bid) if valid else 0,
@@ -270,11 +293,13 @@ cdef class Engine:
         return 0
 
     cdef int on_timers(self, int64_t now) except -1:
-        """Fire every timer due at `now`, in the order of their creation."""
+        """Bars that end at `now`, then every timer due, in the order of their creation."""
         cdef int i
         cdef int64_t due
         cdef Slot slot
         self.now = now
+        if self.bar_next <= now:
+            _bars_close(self, now)
         for i in range(self.timer_count):
             due = self.timers[i].next_ns
             if due > now:
@@ -283,10 +308,10 @@ cdef class Engine:
             if self.timers[i].next_ns > self.timers_end and self.timers[i].interval_ns:
                 self.timers[i].next_ns = NEVER
             slot = <Slot> self.slots[self.timers[i].slot]
-            if slot.on_timer is not None:
+            if slot.on_timer is not None and (self.ready == self.count or not slot.waits):
                 self.calls += 1
                 slot.on_timer(slot.view)
-        self.timer_next = NEVER
+        self.timer_next = self.bar_next
         for i in range(self.timer_count):
             self.timer_next = min(self.timer_next, self.timers[i].next_ns)
         return 0
@@ -319,7 +344,17 @@ cdef class Engine:
         row.ts_ns, row.gross, row.fees, row.net = now, gross, fees, gross - fees
         row.spread, row.exposure = spread, exposure
         self.equity_count += 1
-        self.equity_peak = max(self.equity_peak, row.net)
+        self.now = max(self.now, now)
+        self._roll(row.net)
+        return 0
+
+    cdef int _roll(self, int64_t equity) noexcept nogil:
+        """Keep the peak, and the equity with which the UTC day began: its first value that is looked at."""
+        cdef int64_t day = self.now // DAY_NS
+        self.equity_peak = max(self.equity_peak, equity)
+        if day != self.day:
+            self.equity_day_start = equity if self.day >= 0 else 0
+            self.day = day
         return 0
 
     cdef int64_t _equity(self) noexcept nogil:
@@ -491,7 +526,7 @@ cdef class Engine:
             value = self._value(i, other.mid2, self.ledger.positions[i].lots)
             facts.gross_notional += value if value > 0 else -value
             facts.gross_notional += self._value(i, other.mid2, other.open_buy_lots + other.open_sell_lots)
-        self.equity_peak = max(self.equity_peak, equity)
+        self._roll(equity)
         facts.equity_now, facts.equity_peak = equity, self.equity_peak
         facts.equity_day_start = self.equity_day_start
         facts.facts_known = side.has_mid
@@ -568,6 +603,7 @@ cdef class Engine:
         slot = Slot(strategy, len(self.slots))
         slot.view = View(self, slot)
         self.slots.append(slot)
+        self.uses_rows = self.uses_rows or (<Slot> slot).wants_rows
         return slot.view
 
     def start(self, int64_t now):
@@ -601,4 +637,5 @@ cdef class Engine:
         return self.local[instrument].mid2 if self.local[instrument].has_mid else None
 
 
+include "bars.pxi"
 include "view.pxi"

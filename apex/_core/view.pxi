@@ -58,6 +58,25 @@ cdef class View:
         self.slot.move_ticks = ticks
         self.engine.uses_moves = True
 
+    def on_bar(self, interval, instrument=None):
+        cdef Engine engine = self.engine
+        cdef int64_t step = duration_ns(interval)
+        cdef BarState* bar
+        if step <= 0:
+            raise ValueError(f"a bar of {interval} has no length: give more than 0")
+        if self.slot.on_bar is None:
+            raise ValueError("on_bar calls the strategy's on_bar, which it does not have")
+        if engine.bar_count == BARS_MAX:
+            raise ValueError(f"more than {BARS_MAX} bars in one run")
+        bar = &engine.bars[engine.bar_count]
+        bar.interval_ns, bar.end_ns = step, (engine.now // step + 1) * step
+        bar.slot, bar.instrument = self.slot.index, self.instrument if instrument is None else instrument
+        if not 0 <= bar.instrument < engine.count:
+            raise IndexError(f"instrument {instrument} is not in this run: it has {engine.count}")
+        engine.bar_count += 1
+        engine.bar_next = min(engine.bar_next, bar.end_ns)
+        engine.timer_next = min(engine.timer_next, bar.end_ns)
+
     # ---- reading -----------------------------------------------------------------------------------------------
 
     @property

@@ -162,7 +162,8 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
     orders, fills, equity, _ = tables
     engine, options = run.engine, run.options
     passed = int((orders["deny_reason"] == ALLOWED).sum())
-    denied_by = run.gate.counters()
+    counted = run.gate.counters()
+    denied_by = {} if run.gate.scripted else counted
     denied = len(orders) - passed
     last = equity[-1] if len(equity) else None
     gross, fees, spread = (int(last[k]) if last is not None else 0 for k in ("gross", "fees", "spread"))
@@ -178,6 +179,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "order_latency": options.latency or options.order_latency, "response_latency": options.response_latency,
         "maker_fee": float(options.maker_fee), "taker_fee": float(options.taker_fee),
         "limits": run.limits.printed(), "limits_profile": "scripted" if run.gate.scripted else "enforced",
+        "would_have_denied_by": counted if run.gate.scripted else {},
         "events": rows, "ns_per_event": seconds * 1e9 / rows if rows else None,
         "events_per_second": rows / seconds if seconds else None, "seconds": seconds,
         "start_ts": run.driver.clock_start, "end_ts": run.driver.end_ns, "strategy_calls": engine.calls,

@@ -91,6 +91,8 @@ def read_schedule(path: Path, instruments: list[Instrument]) -> list[Scripted]:
 class Schedule(Strategy):
     """Sends the rows of a schedule, each after every event stamped at or before its time."""
 
+    waits_for_book = False
+
     def __init__(self, rows: list[Scripted]) -> None:
         super().__init__(None)
         self.rows = rows
