@@ -15,9 +15,7 @@ cdef extern from "money.h" nogil:
     int64_t apex_saturate(int128 a) noexcept
     int64_t apex_high(int128 a) noexcept
     uint64_t apex_low(int128 a) noexcept
-
-cdef enum:
-    FEE_SCALE = 1000000000000    # fees are fractions in 1e-12
+    const int64_t FEE_SCALE "APEX_FEE_SCALE"    # fees are fractions in 1e-12
 
 cdef enum PayKind:
     SPOT = 1             # a fill moves cash by its whole value
@@ -61,4 +59,7 @@ cdef class Ledger:
     cdef int64_t gross_pnl(self, int instrument, int64_t mid2) noexcept nogil      # saturates
     cdef int64_t net_pnl(self, int instrument, int64_t mid2) noexcept nogil        # gross - fees
     cdef int64_t unrealised(self, int instrument, int64_t mid2) noexcept nogil     # gross - realised
+    cdef int _index(self, int instrument) except -1
     cdef int64_t value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil    # of lots at mid2 / 2, saturates
+
+cdef int read_terms(object given, Terms* out) except -1

@@ -5,6 +5,8 @@
 
 typedef __int128 apex_int128;
 
+#define APEX_FEE_SCALE ((int64_t)1000000000000)   /* fees are fractions in 1e-12 */
+
 /* Sums, differences and products: 1 when the result does not fit, and *out is then void. */
 static inline int apex_add(apex_int128 a, apex_int128 b, apex_int128 *out) { return __builtin_add_overflow(a, b, out); }
 static inline int apex_sub(apex_int128 a, apex_int128 b, apex_int128 *out) { return __builtin_sub_overflow(a, b, out); }
