@@ -153,7 +153,6 @@ cdef class Engine:
     cdef int64_t submit(self, Slot slot, OrderCommand* command) except -1
     cdef int64_t request(self, Slot slot, int64_t index, int kind, int64_t price, int64_t lots) except -1
     cdef int _facts(self, int instrument, RiskFacts* facts) except -1
-    cdef int64_t _value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil
     cdef OrderRow* _new_row(self) except NULL
     cdef int64_t _equity(self) noexcept nogil
     cdef int _roll(self, int64_t equity) noexcept nogil

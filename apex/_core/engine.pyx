@@ -336,7 +336,7 @@ cdef class Engine:
             gross += self.ledger.gross_pnl(i, self.local[i].mid2)
             fees += p.fees
             spread += p.spread_captured
-            value = self._value(i, self.local[i].mid2, p.lots)
+            value = self.ledger.value(i, self.local[i].mid2, p.lots)
             exposure += value if value > 0 else -value
             self.marks[self.equity_count * self.count + i].lots = p.lots
             self.marks[self.equity_count * self.count + i].mid2 = self.local[i].mid2 if self.local[i].has_mid else 0
@@ -364,11 +364,6 @@ cdef class Engine:
         for i in range(self.count):
             total += self.ledger.net_pnl(i, self.local[i].mid2)
         return total
-
-    cdef int64_t _value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil:
-        """Cash value of lots at a mid; a float suffices, since it only bounds and reports."""
-        return <int64_t> (0.5 * mid2 * lots * self.ledger.terms[instrument].value_num
-                          / self.ledger.terms[instrument].value_den)
 
     # ---- replies -----------------------------------------------------------------------------------------------
 
@@ -523,9 +518,9 @@ cdef class Engine:
                 facts.own_best_ask_ticks = min(facts.own_best_ask_ticks, order.price_ticks)
         for i in range(self.count):
             other = &self.local[i]
-            value = self._value(i, other.mid2, self.ledger.positions[i].lots)
+            value = self.ledger.value(i, other.mid2, self.ledger.positions[i].lots)
             facts.gross_notional += value if value > 0 else -value
-            facts.gross_notional += self._value(i, other.mid2, other.open_buy_lots + other.open_sell_lots)
+            facts.gross_notional += self.ledger.value(i, other.mid2, other.open_buy_lots + other.open_sell_lots)
         self._roll(equity)
         facts.equity_now, facts.equity_peak = equity, self.equity_peak
         facts.equity_day_start = self.equity_day_start
@@ -590,6 +585,7 @@ cdef class Engine:
         command.instrument, command.kind, command.side = order.instrument, kind, order.side
         command.type, command.tif = order.type, order.tif
         self._facts(order.instrument, &facts)
+        facts.amended_lots = order.quantity_lots - order.filled_lots if kind == AMEND else 0
         if self.gate.submit(&command, &facts) != ALLOWED:
             return 0
         order.pending = kind

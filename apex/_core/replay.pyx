@@ -212,7 +212,8 @@ cdef class ReplayDriver:
                 if best == NEVER:
                     self._finish()
                     return True
-            kind, stream = (chosen & 3, chosen >> 2) if self.compat else (chosen // self.count, chosen % self.count)
+            kind = chosen & 3 if self.compat else chosen // self.count
+            stream = chosen >> 2 if self.compat else chosen % self.count
             if kind == VENUE_DATA:
                 done += self._venue_run(stream, best)
                 self._refresh(<SimVenue> self.venues[stream], stream)
