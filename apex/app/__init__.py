@@ -1,0 +1,1 @@
+"""The composition root: commands, options and what puts the parts together."""

@@ -1,0 +1,180 @@
+"""The `apex` command: finds the subcommand, loads only its module, and turns what happens into output and exit code."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import apex
+from apex.app.console import QUIET, Outcome, common_options
+from apex.domain.errors import ApexError, ConfigError
+
+COMMANDS = {
+    "import": "recordings to a tape",
+    "generate": "a seeded market from order flow to a tape",
+    "tape": "look at a tape: info, bbo, head, export, verify",
+    "replay": "replay tapes through the engine with a strategy",
+    "bench": "the benchmark suite with peers side by side",
+    "doctor": "machine, build, versions, clock, disk",
+}
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises instead of exiting, and guesses what was meant."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        where, _, rest = message.rpartition(": ") if message.startswith("argument ") else ("", "", message)
+        raise ConfigError(rest or message, where.removeprefix("argument ") or self.prog, self._remedy(message))
+
+    def _remedy(self, message: str) -> str:
+        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())
+        if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            near = difflib.get_close_matches(choice[1], re.findall(r"[\w:-]+", choice[2]), 1)
+        elif unknown := re.search(r"unrecognized arguments:.*?(--[\w-]+)", message):
+            near = difflib.get_close_matches(unknown[1], options, 1)
+        else:
+            near = []
+        return f"Did you mean {near[0]}?" if near else f"See: {self.prog} --help"
+
+
+def _available() -> dict[str, str]:
+    """The commands whose modules are here; looks at names of files only, imports nothing."""
+    here = Path(__file__).parent
+    return {name: text for name, text in COMMANDS.items() if any(here.glob(f"{name}_command.*"))}
+
+
+def _parser(chosen: str | None) -> Parser:
+    """The whole command line; only the chosen command declares its options."""
+    parser = Parser(prog="apex", description="A trading engine: what you replay is what you run.")
+    parser.add_argument("--version", action="version", version=f"apex {apex.__version__}")
+    common_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, text in _available().items():
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == chosen:
+            common_options(sub)
+            importlib.import_module(f"apex.app.{name}_command").add_arguments(sub)
+    return parser
+
+
+def _command(argv: Sequence[str]) -> str | None:
+    """The first word that is no option; ConfigError with a guess when no command has that name."""
+    word = next((a for a in argv if not a.startswith("-")), None)
+    known = _available()
+    if word is None or word in known:
+        return word
+    near = difflib.get_close_matches(word, known, 1)
+    raise ConfigError(f"there is no command {word!r}", "apex",
+                      f"Did you mean {near[0]}?" if near else f"The commands are: {', '.join(known)}")
+
+
+def _run(argv: Sequence[str]) -> tuple[argparse.Namespace, Outcome]:
+    chosen = _command(argv)
+    parser = _parser(chosen)
+    args = parser.parse_args(argv)
+    if chosen is None:
+        parser.print_help(sys.stderr)
+        raise ConfigError("no command given", "apex", "Name one of the commands above")
+    QUIET.set(getattr(args, "quiet", False))
+    return args, importlib.import_module(f"apex.app.{chosen}_command").run(args)
+
+
+def dump(value: Any) -> bytes:
+    """One JSON value: NaN and infinities are null, numpy values and paths are understood."""
+    import orjson
+
+    def other(item: Any) -> Any:
+        if isinstance(item, int):
+            return str(item)
+        if isinstance(item, Path):
+            return str(item)
+        if hasattr(item, "__struct_fields__"):
+            return {name: getattr(item, name) for name in item.__struct_fields__}
+        raise TypeError(f"{type(item).__name__} has no JSON form")
+
+    return orjson.dumps(value, default=other, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.buffer.write(dump(value) + b"\n")
+    sys.stdout.flush()
+
+
+def _show(outcome: Outcome) -> None:
+    if callable(outcome.text):
+        from apex.app.console import console
+
+        outcome.text(console())
+    elif outcome.text:
+        print(outcome.text)
+    sys.stdout.flush()
+
+
+def _fail(error: ApexError, as_json: bool, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        _print_json({"error": {"code": error.code, "what": error.what, "where": error.where, "do": error.do}})
+    else:
+        place = f"\n  where: {error.where}" if error.where else ""
+        remedy = f"\n  do:    {error.do}" if error.do else ""
+        print(f"apex: {error.what}{place}{remedy}", file=sys.stderr)
+    return error.exit_code
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM unwinds like an exception, so that temporary files go and locks are given back."""
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def _broken_pipe() -> int:
+    """The reader of stdout has gone: not an error; nothing may be flushed there at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (docs: 0 done, 1 unequal, 2 usage, 3 input, 4 environment, 130)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    verbose = "-v" in words or "--verbose" in words
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        args, outcome = _run(words)
+        if getattr(args, "json", False):
+            _print_json(outcome.value)
+        else:
+            _show(outcome)
+        return outcome.exit_code
+    except ApexError as error:
+        return _fail(error, as_json, verbose)
+    except BrokenPipeError:
+        return _broken_pipe()
+    except KeyboardInterrupt:
+        if as_json:
+            _print_json({"error": {"code": "interrupted", "what": "interrupted", "where": "", "do": "Run it again"}})
+        print("apex: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        if as_json:
+            _print_json({"error": {"code": "internal", "what": f"{type(error).__name__}: {error}", "where": "",
+                                   "do": "This is a defect of APEX: report it with the traceback"}})
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, previous)

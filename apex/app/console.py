@@ -1,0 +1,158 @@
+"""What a command gives back, and how it looks: outcome, tables, progress. Rich is imported when something is drawn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+PROGRESS_AFTER_S = 2.0
+QUIET: ContextVar[bool] = ContextVar("QUIET", default=False)
+"""Whether notes and progress bars are off (-q)."""
+
+
+class Outcome(NamedTuple):
+    """What a command's `run` returns.
+
+    Attributes
+    ----------
+    value : any
+        What --json prints; numpy scalars and arrays are allowed, NaN becomes null.
+    text : callable taking a rich Console, str, or None
+        What people see without --json.
+    exit_code : int
+        0, or 1 when what the command checks does not hold.
+    """
+
+    value: Any
+    text: Callable[[Console], None] | str | None
+    exit_code: int = 0
+
+
+def common_options(parser: argparse.ArgumentParser) -> None:
+    """Options that every command has, at every level of the command line."""
+    for names, text in ((("--json",), "print one JSON value and nothing else on stdout"),
+                        (("-v", "--verbose"), "show a traceback with errors"),
+                        (("-q", "--quiet"), "no progress, no notes")):
+        parser.add_argument(*names, action="store_true", default=argparse.SUPPRESS, help=text)
+
+
+def console(stderr: bool = False) -> Console:
+    """A console for people; plain where the stream is no terminal."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not made.is_terminal:
+        made.width = 120
+    return made
+
+
+def note(text: str) -> None:
+    """One line on stderr for people; nothing with -q."""
+    if not QUIET.get():
+        print(text, file=sys.stderr)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> RenderableType:
+    """A table in the one style of APEX: numbers to the right, rules only under the head."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
+                 header_style="dim")
+    for index, name in enumerate(columns):
+        numeric = all(_is_number(row[index]) for row in rows) and bool(rows)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def pairs(title: str, rows: Sequence[tuple[str, object]]) -> RenderableType:
+    """Names and values, one a line."""
+    from rich.table import Table
+
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False,
+                 pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        made.add_row(name, _cell(value))
+    return made
+
+
+def stamp(ts_ns: int | None) -> str:
+    """UTC time of a nanosecond stamp: 2024-08-08 00:01:02.123456789."""
+    if ts_ns is None:
+        return "-"
+    seconds, rest = divmod(ts_ns, 1_000_000_000)
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}"
+    except (OverflowError, OSError, ValueError):
+        return str(ts_ns)
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return value != "" and value.lstrip("-").replace(".", "", 1).replace(",", "").isdigit()
+    return value is None or isinstance(value, int | float)
+
+
+def _cell(value: object) -> Text:
+    from rich.text import Text
+
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, int):
+        return Text(f"{value:,}")
+    if isinstance(value, float):
+        return Text(f"{value:,.6g}")
+    return Text("-" if value is None else str(value))
+
+
+@contextmanager
+def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, only on a terminal and only once two seconds have passed.
+
+    Yields
+    ------
+    callable
+        Takes how much is done so far (not how much more), in the unit of `total`.
+    """
+    if QUIET.get() or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    began = time.monotonic()
+    bar: Any = None
+    task: Any = None
+
+    def advance(done: int) -> None:
+        nonlocal bar, task
+        if bar is None:
+            if time.monotonic() - began < PROGRESS_AFTER_S:
+                return
+            bar = _bar()
+            task = bar.add_task(name, total=total)
+            bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        yield advance
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar() -> Any:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+                    TimeRemainingColumn(), console=console(stderr=True), transient=True)

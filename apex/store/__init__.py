@@ -1,0 +1,1 @@
+"""Tapes on disk: writing, reading, checking, exporting. No features, no sockets."""

@@ -1,0 +1,115 @@
+"""Files that appear whole or not at all, and disk trouble put in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from apex.domain.errors import EnvironmentProblem
+
+REMEDIES = {
+    errno.ENOSPC: "Free space on that disk, or write to another one",
+    errno.EDQUOT: "Free space within your quota, or write elsewhere",
+    errno.EFBIG: "Raise the file size limit (ulimit -f), or write to another disk",
+    errno.EACCES: "Choose a folder that you may write to",
+    errno.EPERM: "Choose a folder that you may write to",
+    errno.EROFS: "Choose a disk that is mounted for writing",
+    errno.ENOENT: "Create the folder first",
+    errno.ENOTDIR: "Name a file within an existing folder",
+    errno.EISDIR: "Name a file, not a folder",
+    errno.EIO: "The disk reports an error: write to another one and check it",
+}
+
+
+@contextmanager
+def disk_errors(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn an OSError into an EnvironmentProblem that names the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "See the system's message")
+        raise EnvironmentProblem(f"cannot {doing} the file: {error.strerror or error}", str(path), remedy) from error
+
+
+def write_all(fd: int, data: memoryview | bytes) -> None:
+    """Write every byte: a disk that fills up in the middle writes short first and fails then."""
+    view = memoryview(data).cast("B")
+    while len(view):
+        view = view[os.write(fd, view):]
+
+
+class AtomicFile:
+    """A file that is renamed into place once it is whole and on disk; anything else leaves nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The target; replaced on commit.
+
+    Attributes
+    ----------
+    temp : Path
+        Where the bytes go meanwhile: beside the target, so that the rename is atomic.
+    fd : int
+        Open for reading and writing.
+
+    Raises
+    ------
+    EnvironmentProblem
+        When the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temp = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        self.fd = -1
+        with disk_errors(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            self.fd = os.open(self.temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def commit(self) -> None:
+        """Sync, close and rename; the folder is synced too, so that the name survives a power loss."""
+        with disk_errors(self.path):
+            os.fsync(self.fd)
+            os.close(self.fd)
+            self.fd = -1
+            os.replace(self.temp, self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def abort(self) -> None:
+        """Close and remove the temporary file; harmless when repeated or after commit."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        with suppress(FileNotFoundError):
+            self.temp.unlink()
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.abort()
+
+
+def spool(beside: Path) -> int:
+    """Descriptor of a nameless file in the folder of `beside`: it vanishes with the process, however that ends."""
+    temp = beside.with_name(f".{beside.name}.{os.getpid()}-{secrets.token_hex(4)}.spool")
+    with disk_errors(beside):
+        fd = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        temp.unlink()
+    return fd
