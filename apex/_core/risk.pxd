@@ -46,7 +46,7 @@ cdef struct RiskFacts:           # what the engine knows when an intent comes; a
     int64_t open_buy_lots        # unfilled, in flight included
     int64_t open_sell_lots
     int64_t open_orders          # of this instrument
-    int64_t amended_lots         # AMEND: unfilled lots of the order that is replaced, part of the open lots; else 0
+    int64_t amended_lots         # AMEND: the quantity that the command's replaces; else 0
     int64_t own_best_bid_ticks   # own resting or in-flight limit orders; NO_BID when there is none
     int64_t own_best_ask_ticks
     int64_t gross_notional       # cash units, all instruments: |position| and open orders at mid
@@ -124,4 +124,5 @@ cdef class RiskGate:
     cdef readonly int64_t sent_orders
     cdef readonly int64_t sent_requests
     cdef DenyReason submit(self, const OrderCommand* command, const RiskFacts* facts) noexcept nogil
+    cdef int _open_window(self, int64_t rate, int64_t seconds) except -1
     cdef void _remember(self, const OrderCommand* command, int64_t now) noexcept nogil
