@@ -38,8 +38,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
-        where, _, rest = message.rpartition(": ") if message.startswith("argument ") else ("", "", message)
-        raise ConfigError(rest or message, where.removeprefix("argument ") or self.prog, self._remedy(message))
+        named = re.fullmatch(r"argument (.+?): (.*)", message, re.DOTALL)
+        where, what = (named[1], named[2]) if named else (self.prog, message)
+        raise ConfigError(what, where, self._remedy(message))
 
     def _remedy(self, message: str) -> str:
         options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PROGRESS_AFTER_S = 2.0
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9}")
 QUIET: ContextVar[bool] = ContextVar("QUIET", default=False)
 """Whether notes and progress bars are off (-q)."""
 
@@ -67,10 +69,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.table import Table
 
     made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-                 header_style="dim")
+                 header_style="dim", padding=(0, 1, 0, 0))
     for index, name in enumerate(columns):
         numeric = all(_is_number(row[index]) for row in rows) and bool(rows)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        timed = any(isinstance(row[index], str) and _STAMP.fullmatch(str(row[index])) for row in rows)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=timed)
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made

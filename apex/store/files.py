@@ -38,7 +38,8 @@ def disk_errors(path: Path, doing: str = "write") -> Iterator[None]:
 
 def write_all(fd: int, data: memoryview | bytes) -> None:
     """Write every byte: a disk that fills up in the middle writes short first and fails then."""
-    view = memoryview(data).cast("B")
+    view = memoryview(data)
+    view = view.cast("B") if view.nbytes else memoryview(b"")
     while len(view):
         view = view[os.write(fd, view):]
 

@@ -89,8 +89,8 @@ class Summary:
 class TapeWriter:
     """Writes a tape; use as a context manager. Memory does not grow with the tape.
 
-    The bytes go to a temporary file beside `path`, which is synced and renamed by `close`. An error, a KeyboardInterrupt or
-    leaving the `with` block by an exception removes it and leaves an older tape at `path` as it was.
+    The bytes go to a temporary file beside `path`, which is synced and renamed by `close`. An error, Ctrl-C, or leaving
+    the `with` block by an exception removes it and leaves an older tape at `path` as it was.
 
     Parameters
     ----------
