@@ -1,0 +1,97 @@
+# What people and CI run. Every target may be called again: nothing is rebuilt when nothing has changed.
+#   make build    .venv with the package, its command .venv/bin/apex, and all it needs
+#   make test     the whole suite                     make demo    a seeded market, replayed, with its report
+#   make check    lint, types, stubs, tidy            make bench   the benchmarks, with the peers beside us
+#   make peers    the peers' environments             make parity  fills against hftbacktest
+#   make checked  the suite on the checked build      make long    what is too slow for CI; resumable
+#   make lock     renew requirements.lock             make clean   remove what make built
+# PYTHON=python3.13 chooses the interpreter of a new .venv; APEX_DATA names the folder of recordings.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build test check demo bench peers parity long checked lock clean
+
+BIN := .venv/bin
+VENV_PYTHON := $(BIN)/python
+PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+export APEX_DATA ?= $(abspath ../shared/data)
+unexport APEX_BUILD APEX_ONLY
+
+CORE := $(shell find apex/_core -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' \))
+PEERS := $(patsubst benchmarks/peers/%.txt,.venv-peers-%/.done,$(wildcard benchmarks/peers/*.txt))
+PEER_PYTHON ?= $(VENV_PYTHON)
+
+NO_NETWORK = { echo "make: pip could not install the packages (its own words are above). The first build needs a package" \
+	"index once; without a network, set PIP_FIND_LINKS to a folder that holds the wheels." >&2; exit 4; }
+
+build: .venv/.editable build/.extensions
+
+.venv/.python:
+	@tools/find_python.sh "$(PYTHON)" > /dev/null
+	@echo "make: new environment .venv ($$($$(tools/find_python.sh "$(PYTHON)") --version))"
+	@$$(tools/find_python.sh "$(PYTHON)") -m venv .venv
+	@touch $@
+
+.venv/.dependencies: .venv/.python requirements.lock
+	@echo "make: packages of requirements.lock"
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements.lock || $(NO_NETWORK)
+	@touch $@
+
+# The extensions are built in place by the next rule, so this one installs the package without them (APEX_ONLY=-).
+.venv/.editable: .venv/.dependencies pyproject.toml
+	@APEX_ONLY=- $(PIP) install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@touch $@
+
+build/.extensions: .venv/.dependencies setup.py $(CORE)
+	@echo "make: compiled core"
+	@mkdir -p build
+	@$(VENV_PYTHON) setup.py -q build_ext --inplace -j $(JOBS)
+	@touch $@
+
+test: build
+	@$(VENV_PYTHON) -m pytest -q
+
+check: build
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint apex
+	$(VENV_PYTHON) -m pytest -q tests/test_tidy.py tests/test_stubs.py
+
+demo: build
+	@mkdir -p build/demo
+	@$(BIN)/apex generate --seed 7 --events 1000000 --out build/demo/market.tape
+	@$(BIN)/apex replay build/demo/market.tape --strategy apex.strategies.maker:Maker --out build/demo/report
+
+bench: build peers
+	@$(BIN)/apex bench
+
+peers: build $(PEERS)
+
+.venv-peers-%/.done: benchmarks/peers/%.txt .venv/.python
+	@echo "make: environment of peers, $*"
+	@$(PEER_PYTHON) -m venv .venv-peers-$*
+	@.venv-peers-$*/bin/python -m pip --disable-pip-version-check install --quiet -r $< || $(NO_NETWORK)
+	@touch $@
+
+parity: build
+	@$(VENV_PYTHON) tools/parity/run.py --full
+
+long: build
+	@$(VENV_PYTHON) tools/long.py
+
+# The checked build lives in a copy, so that it never replaces the release build in place.
+checked: build
+	@echo "make: checked build in build/checked"
+	@tools/copy_tree.sh build/checked
+	@cd build/checked && APEX_BUILD=checked $(abspath $(VENV_PYTHON)) setup.py -q build_ext --inplace -j $(JOBS)
+	@cd build/checked && APEX_BUILD=checked $(abspath $(VENV_PYTHON)) -m pytest -q -p no:cacheprovider $(TESTS)
+
+lock:
+	@tools/lock.sh
+
+clean:
+	rm -rf build dist *.egg-info .venv-peers-* .venv/.editable
+	find apex -name '*.so' -delete
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
