@@ -37,11 +37,11 @@ cdef struct Position:            # money in cash units unless said otherwise
     int64_t cash                 # what the fills moved in cash, fees included
     int64_t variation            # linear: flows not yet realised; spot: 0
     int64_t spread_captured      # sum of side * (mid - price) * lots, each fill rounded down
-    int64_t turnover             # sum of |value|
     int64_t bought_lots
     int64_t sold_lots
     int64_t fills
     int64_t maker_fills
+    int128 turnover              # sum of |value|; wide, since a statistic must not stop a run
     int128 venue_quote           # the other side of every fill, exact, in 1 / (value_den * FEE_SCALE) cash units
     int128 venue_fees            # fees exactly as owed, same unit
     int128 rounding              # what rounding took from us, >= 0, same unit

@@ -19,12 +19,12 @@ import numpy as np
 from apex._core.events cimport BUY, SELL
 
 FIELDS = (
-    "lots", "cost", "fees", "realised", "flows", "cash", "variation", "spread_captured", "turnover", "bought_lots",
-    "sold_lots", "fills", "maker_fills",
+    "lots", "cost", "fees", "realised", "flows", "cash", "variation", "spread_captured", "bought_lots", "sold_lots",
+    "fills", "maker_fills",
 )
 """Plain fields of a position, in the order of its struct."""
 
-WIDE = ("venue_quote", "venue_fees", "rounding")
+WIDE = ("turnover", "venue_quote", "venue_fees", "rounding")
 """Fields of 128 bits; a snapshot holds each as two."""
 
 SNAPSHOT_DTYPE = np.dtype([(x, "<i8") for x in FIELDS] + [(f"{x}_{half}", "<i8") for x in WIDE for half in ("high", "low")])
@@ -105,10 +105,11 @@ cdef bint _post(Position* p, const Terms* t, int side, int64_t ticks, int64_t lo
     amount = flow + paid if side == SELL else -flow - paid
     if not (apex_fits(flow) and apex_fits(paid) and apex_fits(amount)):
         return True
-    remainder = exact - flow * unit
+    if apex_mul(unit, <int64_t> flow, &remainder) or apex_sub(exact, remainder, &remainder):
+        return True
     fee[0] = <int64_t> paid
     if (_settle(p, side, lots, amount) or _bump(&p.fees, paid) or _bump(&p.flows, flow + paid)
-            or _bump(&p.turnover, amount) or _bump(&p.lots, lots if side == BUY else -<int128> lots)
+            or apex_add(p.turnover, amount, &p.turnover) or _bump(&p.lots, lots if side == BUY else -<int128> lots)
             or _bump(&p.bought_lots if side == BUY else &p.sold_lots, lots)
             or _bump(&p.venue_lots, lots if side == SELL else -<int128> lots)):
         return True
@@ -225,9 +226,9 @@ cdef class Ledger:
         cdef const Position* p = &self.positions[self._index(instrument)]
         return {
             "lots": p.lots, "cost": p.cost, "fees": p.fees, "realised": p.realised, "flows": p.flows, "cash": p.cash,
-            "variation": p.variation, "spread_captured": p.spread_captured, "turnover": p.turnover,
+            "variation": p.variation, "spread_captured": p.spread_captured,
             "bought_lots": p.bought_lots, "sold_lots": p.sold_lots, "fills": p.fills, "maker_fills": p.maker_fills,
-            "venue_quote": _wide(p.venue_quote), "venue_fees": _wide(p.venue_fees), "rounding": _wide(p.rounding),
+            "turnover": _wide(p.turnover), "venue_quote": _wide(p.venue_quote), "venue_fees": _wide(p.venue_fees), "rounding": _wide(p.rounding),
             "venue_lots": p.venue_lots,
         }
 

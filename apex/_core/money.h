@@ -40,10 +40,10 @@ static inline apex_int128 apex_ceil(apex_int128 a, apex_int128 b)
     return q + (q * b < a);
 }
 
-/* The nearest int64: a reading that would wrap stops at the end of the range. */
+/* The nearest int64 that can be negated: a reading that would wrap stops at the end of the range. */
 static inline int64_t apex_saturate(apex_int128 a)
 {
-    return a > INT64_MAX ? INT64_MAX : a < INT64_MIN ? INT64_MIN : (int64_t)a;
+    return a > INT64_MAX ? INT64_MAX : a < -INT64_MAX ? -INT64_MAX : (int64_t)a;
 }
 
 /* Halves of a 128-bit integer for Python, high first: (high << 64) + low. */

@@ -17,7 +17,7 @@ import numpy as np
 
 from apex._core.events cimport AMEND, BUY, CANCEL, FOK, LIMIT, MARKET, PLACE, SELL, OrderCommand
 from apex._core.ledger cimport (
-    FEE_SCALE, Terms, apex_add, apex_fits, apex_mul, apex_mul2, apex_mul3, apex_saturate, int128, read_terms,
+    FEE_SCALE, Terms, apex_add, apex_mul, apex_mul2, apex_mul3, apex_saturate, int128, read_terms,
 )
 
 cdef extern from "bits.h" nogil:
