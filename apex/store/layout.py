@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from apex._core.events import BATCH_DTYPE, EVENT_DTYPE, FLAGS, LEVEL_DTYPE
 from apex.domain.decimals import MONEY_SCALE, plain, scaled
-from apex.domain.errors import InputError
+from apex.domain.errors import ApexError, InputError
 from apex.domain.instrument import Instrument
 
 Array = NDArray[Any]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 MAGIC = b"APEXTAPE"
 VERSION = 1
 ALIGN = 4096
@@ -30,6 +31,35 @@ PREAMBLE = struct.Struct("<8sIIQQ32s")
 """Magic, version, zero, offset and size of the JSON header, BLAKE2b-256 of the header."""
 
 _FIRST_TIME = int(np.iinfo(np.int64).min)
+
+
+class Section(msgspec.Struct, frozen=True):
+    """Where an array lies in the file, and what its entries are."""
+
+    offset: Count
+    count: Count
+    itemsize: Count
+    dtype: str | list[list[str]]
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The JSON header: what a reader may rely on. Meanings: docs/tape-format.md."""
+
+    format: Literal["apex-tape"]
+    version: int
+    source: str
+    seed: int | None
+    synced_from_start: bool
+    row_count: Count
+    kinds: dict[str, int]
+    first_ts: int | None
+    last_ts: int | None
+    feed_min_ns: int | None
+    clock_defects: Count
+    content_hash: str
+    currencies: dict[str, int]
+    instruments: list[Instrument]
+    sections: dict[str, Section]
 
 
 def instrument_table(instruments: list[Instrument]) -> bytes:
@@ -111,17 +141,21 @@ def read_header(path: Path, fd: int, size: int) -> dict[str, Any]:
     text = os.pread(fd, length, offset)
     if version == 0 or reserved or offset + length != size or blake2b(text, digest_size=32).digest() != digest:
         raise damaged(path, "its header does not match its own checksum")
-    header: dict[str, Any] = msgspec.json.decode(text)
+    try:
+        sections = msgspec.json.decode(text, type=Header).sections
+    except (msgspec.MsgspecError, ApexError) as error:
+        raise damaged(path, f"its header is not as version {version} says: {error}") from error
     end = ALIGN
     for name, dtype in SECTIONS.items():
-        place = header.get("sections", {}).get(name)
-        if place is None or place["itemsize"] != dtype.itemsize or place["dtype"] != described(dtype):
+        place = sections.get(name)
+        if place is None or place.itemsize != dtype.itemsize or place.dtype != described(dtype):
             raise damaged(path, f"section {name} is not laid out as version {version} says")
-        if place["offset"] % ALIGN or place["offset"] < end:
+        if place.offset % ALIGN or place.offset < end:
             raise damaged(path, f"section {name} overlaps another")
-        end = place["offset"] + place["count"] * dtype.itemsize
+        end = place.offset + place.count * dtype.itemsize
         if end > offset:
             raise damaged(path, f"section {name} ends beyond the file")
+    header: dict[str, Any] = msgspec.json.decode(text)
     return header
 
 

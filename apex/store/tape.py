@@ -17,7 +17,15 @@ import numpy as np
 from apex._core.events import ENCODINGS, EVENT_DTYPE, unpack
 from apex.domain.errors import InputError
 from apex.domain.instrument import Instrument
-from apex.store.layout import CHUNK_ROWS, SECTIONS, Array, damaged, instrument_table, read_header, row_chunks
+from apex.store.layout import (
+    CHUNK_ROWS,
+    PREAMBLE,
+    SECTIONS,
+    Array,
+    instrument_table,
+    read_header,
+    row_chunks,
+)
 from apex.store.writer import TapeWriter
 
 __all__ = ["Tape", "TapeWriter", "content_hash"]
@@ -78,10 +86,7 @@ class Tape:
         finally:
             os.close(fd)
         mapped.madvise(mmap.MADV_SEQUENTIAL)
-        try:
-            return cls(path, header, mapped)
-        except (KeyError, TypeError, msgspec.ValidationError) as error:
-            raise damaged(path, f"its header lacks something: {error}") from error
+        return cls(path, header, mapped)
 
     def _section(self, name: str) -> Array:
         place = self.header["sections"][name]
@@ -147,6 +152,17 @@ class Tape:
         high = (place["offset"] + last * item) // mmap.PAGESIZE * mmap.PAGESIZE
         if self._map is not None and high > low:
             self._map.madvise(mmap.MADV_DONTNEED, low, high - low)
+
+    def gaps(self) -> Iterator[Array]:
+        """Bytes between the sections; zeros in a sound file."""
+        if self._map is None:
+            return
+        end = PREAMBLE.size
+        for place in self.header["sections"].values():
+            yield np.frombuffer(self._map, np.uint8, place["offset"] - end, end)
+            end = place["offset"] + place["count"] * place["itemsize"]
+        header_at = PREAMBLE.unpack_from(self._map)[3]
+        yield np.frombuffer(self._map, np.uint8, header_at - end, end)
 
     def close(self) -> None:
         """Let go of the file. Arrays that somebody still holds keep it mapped until they are gone."""

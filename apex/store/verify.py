@@ -88,6 +88,9 @@ def verify(tape: Tape, advance: Callable[[int], None] = lambda done: None) -> Ve
         digest.update(unpack(batches, tape.levels, tape.rows).data)
         tape.release(start)
         advance(summary.rows)
+    spoilt = sum(int(np.count_nonzero(gap)) for gap in tape.gaps())
+    if spoilt:
+        note([Violation("padding", 0, spoilt)])
     if tiled:
         note(rules.finish())
         if rules.levels != len(tape.levels) or rules.rows != len(tape.rows):

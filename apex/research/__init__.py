@@ -1,0 +1,1 @@
+"""What a run was worth: metrics, the report and the terminal screen."""

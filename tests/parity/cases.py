@@ -1,0 +1,263 @@
+"""Seeded random markets and schedules of orders for fill parity."""
+
+from __future__ import annotations
+
+import csv
+import random
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
+MS = 1_000_000
+START = 1_700_000_000_000_000_000
+QUEUES = ("risk-averse", "power-prob:2", "power-prob2:3", "power-prob3:2.5", "power-prob:0.7", "log-prob", "log-prob2")
+ROW = np.dtype([
+    ("ev", "u8"), ("exch_ts", "i8"), ("local_ts", "i8"), ("px", "f8"), ("qty", "f8"), ("order_id", "u8"),
+    ("ival", "i8"), ("fval", "f8"),
+], align=True)
+
+
+class Case(msgspec.Struct, kw_only=True):
+    """One replay: its inputs, its models, and the folder of its results."""
+
+    name: str
+    npz: str
+    schedule: str
+    folder: str
+    tick: str
+    lot: str
+    queue: str
+    partial: bool
+    order_latency: int = 0
+    response_latency: int = 0
+    latency: str | None = None
+    maker_fee: str = "-0.0001"
+    taker_fee: str = "0.0004"
+    rows: int = 0
+
+
+class Market:
+    """A random walk of levels and trades, with all that a feed can do wrong and a book must stand.
+
+    Levels cross the other side, vanish and come back; both sides or one are cleared, up to a price or whole, and
+    filled again from a snapshot; trades print through the touch; rows share times, are seen by one side only, and reach
+    us in another order than they left in.
+    """
+
+    def __init__(self, seed: int, count: int, *, small: bool) -> None:
+        self.rng = rng = random.Random(seed)
+        self.tick, self.lot = rng.choice((("0.1", "0.001"), ("0.01", "1"), ("0.5", "0.01"), ("1", "0.1")))
+        self.top = 12 if small else 5000
+        self.mid = rng.randint(2_000, 30_000)
+        self.now = START + rng.randrange(1000)
+        self.levels: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
+        self.rows: list[tuple[int, int, int, int, int]] = []
+        self.mids: list[tuple[int, int]] = []
+        self.jitter = rng.choice((0, 2 * MS, 9 * MS))
+        self.clears = rng.choice((0.0, 0.004))
+        self.snapshot()
+        while len(self.rows) < count:
+            if rng.random() < 0.7:
+                self.now += rng.choice((1, 1000, MS, 3 * MS, 40 * MS))
+            self.step()
+            self.mids.append((self.now, self.mid))
+        self.last = self.now
+        self.now += 20_000 * MS
+        self.add(DEPTH | BUY, self.mid - 60, 1)
+
+    def add(self, kind: int, ticks: int, lots: int, sides: int = EXCH | LOCAL) -> None:
+        local = self.now + 5 * MS + self.rng.randint(0, self.jitter)
+        self.rows.append((kind | sides, self.now, local, ticks, lots))
+
+    def quantity(self) -> int:
+        return self.rng.randint(1, self.top) if self.rng.random() < 0.9 else self.rng.randint(1, 20 * self.top)
+
+    def snapshot(self) -> None:
+        for side in (BUY, SELL):
+            step = -1 if side == BUY else 1
+            self.levels[side] = {}
+            for i in range(12):
+                ticks = self.mid + step * (1 + i + (i > 8) * self.rng.randint(0, 20))
+                self.levels[side][ticks] = lots = self.quantity()
+                self.add(SNAPSHOT | side, ticks, lots)
+
+    def best(self, side: int) -> int:
+        if not self.levels[side]:
+            return self.mid
+        return max(self.levels[side]) if side == BUY else min(self.levels[side])
+
+    def step(self) -> None:
+        rng, kind = self.rng, self.rng.random()
+        if kind < self.clears:
+            self.clear()
+        elif kind < 0.25:
+            side = rng.choice((BUY, SELL))
+            through = rng.choice((0, 0, 0, 0, 0, 1, 2, -1)) * (1 if side == BUY else -1)
+            touch = self.best(SELL if side == BUY else BUY)
+            sides = EXCH | LOCAL if rng.random() < 0.95 else rng.choice((EXCH, LOCAL))
+            self.add(TRADE | side, touch + through, self.quantity(), sides)
+        else:
+            self.level(rng.choice((BUY, SELL)))
+        if rng.random() < 0.02:
+            self.mid += rng.choice((-3, -2, -1, 1, 2, 3))
+
+    def level(self, side: int) -> None:
+        """Set or delete a level near the touch, now and then across it."""
+        rng, levels = self.rng, self.levels[side]
+        away = 1 if side == SELL else -1
+        other = self.levels[BUY if side == SELL else SELL]
+        kind = rng.random()
+        if kind < 0.3 and len(levels) > 3:
+            ticks = self.best(side) if rng.random() < 0.4 else rng.choice(list(levels))
+            del levels[ticks]
+            lots = 0
+        else:
+            ticks = self.mid + away * rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 9, 25)) - away * (kind > 0.97)
+            lots = levels[ticks] = self.quantity()
+        crossed = [t for t in other if (t - ticks) * away >= 0]
+        sides = EXCH | LOCAL if rng.random() < 0.97 else rng.choice((EXCH, LOCAL))
+        self.add(DEPTH | side, ticks, lots, sides)
+        for far in crossed:
+            if rng.random() < 0.8:
+                other.pop(far)
+                self.add(DEPTH | (BUY if side == SELL else SELL), far, 0)
+
+    def clear(self) -> None:
+        """Clear a side up to a price, a side, or both, and most often fill it again."""
+        rng, kind = self.rng, self.rng.random()
+        side = rng.choice((BUY, SELL))
+        if kind < 0.4:
+            ticks = self.best(side) + rng.randint(-6, 6)
+            self.add(CLEAR | side, ticks, 0)
+            self.levels[side] = {t: q for t, q in self.levels[side].items()
+                                 if (t < ticks if side == BUY else t > ticks)}
+        elif kind < 0.7:
+            self.add(CLEAR, 0, 0)
+            self.levels = {BUY: {}, SELL: {}}
+        else:
+            self.rows.append((CLEAR | side | EXCH | LOCAL, self.now, self.now + 5 * MS, NO_PRICE, 0))
+            self.levels[side] = {}
+        if rng.random() < 0.8:
+            self.snapshot()
+
+    def table(self) -> Any:
+        """Rows in hftbacktest's layout; a row that the two sides see in different orders is split in two."""
+        venue = [i for i, r in enumerate(self.rows) if r[0] & EXCH]
+        local = sorted((i for i, r in enumerate(self.rows) if r[0] & LOCAL), key=lambda i: (self.rows[i][2], i))
+        made: list[tuple[int, int]] = []
+        a = b = 0
+        here: set[int] = set()
+        while a < len(venue) or b < len(local):
+            v, at = venue[a] if a < len(venue) else -1, local[b] if b < len(local) else -1
+            if v >= 0 and v == at:
+                made.append((v, EXCH | LOCAL))
+                a, b = a + 1, b + 1
+            elif v < 0 or (at >= 0 and (at in here or not self.rows[at][0] & EXCH) and self.rows[at][2] <= self.rows[v][1]):
+                made.append((at, LOCAL))
+                b += 1
+            else:
+                made.append((v, EXCH))
+                here.add(v)
+                a += 1
+        table = np.zeros(len(made), ROW)
+        tick, lot = Decimal(self.tick), Decimal(self.lot)
+        for out, (i, sides) in zip(table, made, strict=True):
+            kind, venue_ns, local_ns, ticks, lots = self.rows[i]
+            out["ev"] = (kind & ~(EXCH | LOCAL)) | sides
+            out["exch_ts"], out["local_ts"] = venue_ns, local_ns
+            out["px"] = np.nan if ticks == NO_PRICE else float(ticks * tick)
+            out["qty"] = float(lots * lot)
+        return table
+
+
+NO_PRICE = -1
+
+
+def orders(market: Market, seed: int, count: int) -> list[dict[str, str]]:
+    """A schedule: limit orders around the mid of their time, of all kinds, some cancelled, some too early or too late."""
+    rng = random.Random(seed * 7919 + 1)
+    tick, lot = Decimal(market.tick), Decimal(market.lot)
+    times = sorted(rng.choices(market.mids, k=count))
+    rows: list[dict[str, str]] = []
+    ids = rng.sample(range(1, 10 * count), count)
+    previous = 0
+    for number, (at, mid) in zip(ids, times, strict=True):
+        side = rng.choice(("buy", "sell"))
+        ts = max(at + rng.choice((0, 5 * MS, rng.randint(0, 30 * MS))), previous)
+        previous = ts = min(ts, market.last)
+        tif = rng.choice(("GTC",) * 8 + ("GTX",) * 4 + ("IOC", "IOC", "FOK", "FOK", ""))
+        away = rng.choice((-3, -1, 0, 1, 1, 1, 2, 2, 3, 4)) if tif in ("GTC", "GTX") else rng.choice((-6, -3, -2, -1, 0, 1))
+        ticks = mid - away if side == "buy" else mid + away
+        lots = rng.randint(1, market.top) if rng.random() < 0.7 else rng.randint(1, 10 * market.top)
+        cancel = ""
+        if rng.random() < 0.45:
+            cancel = str(min(ts + rng.choice((1, 7 * MS, 60 * MS, rng.randint(1, 4000) * MS)), market.last + 5 * MS))
+        rows.append({
+            "ts": str(ts), "id": str(number), "side": side, "price": f"{ticks * tick:f}" if tif else "",
+            "quantity": f"{lots * lot:f}", "tif": tif, "cancel_ts": cancel,
+        })
+    return rows
+
+
+def latencies(seed: int, first: int, last: int) -> list[tuple[int, int, int]]:
+    """Recorded order latencies; now and then a request that never reached the venue (exch_ts 0)."""
+    rng = random.Random(seed * 104729 + 2)
+    step = max((last - first) // 40, 20 * MS)
+    rows: list[tuple[int, int, int]] = []
+    at = first + rng.randint(-10 * MS, 200 * MS)
+    venue = 0
+    while at < last - 5 * step:
+        venue = max(venue + 1, at + rng.choice((1, rng.randint(1, 30 * MS))))
+        answer = max(venue, rows[-1][2] if rows else 0) + rng.randint(0, 20 * MS)
+        refused = seed % 5 == 0 and len(rows) > 1 and rng.random() < 0.05
+        rows.append((at, 0 if refused else venue, answer))
+        at += rng.randint(step // 2, step)
+    return rows
+
+
+def write_schedule(rows: list[dict[str, str]], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, ["ts", "id", "side", "price", "quantity", "tif", "cancel_ts"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_latencies(rows: list[tuple[int, int, int]], path: Path) -> None:
+    kind = np.dtype([("req_ts", "i8"), ("exch_ts", "i8"), ("resp_ts", "i8"), ("_padding", "i8")])
+    table = np.zeros(len(rows), kind)
+    for out, row in zip(table, rows, strict=True):
+        out["req_ts"], out["exch_ts"], out["resp_ts"] = row
+    np.savez(path, data=table)
+
+
+def grid(folder: Path, seeds: range, count: int, number: int) -> list[Case]:
+    """Every seed over every queue model, both latency models, with and without partial fills; a market for each."""
+    made: list[Case] = []
+    for seed in seeds:
+        for q, queue in enumerate(QUEUES):
+            key = seed * 100 + q
+            market = Market(key, count, small=seed % 4 == 3)
+            table = market.table()
+            base = folder / f"s{seed}-{queue.replace(':', '_')}"
+            base.mkdir(parents=True, exist_ok=True)
+            np.savez(base / "market.npz", data=table)
+            write_schedule(orders(market, key, number), base / "schedule.csv")
+            write_latencies(latencies(key, START, market.last), base / "latency.npz")
+            rng = random.Random(key)
+            constant = (rng.choice((0, 1, 4 * MS, 12 * MS)), rng.choice((0, 1, 3 * MS, 25 * MS)))
+            for recorded in (False, True):
+                for partial in (False, True):
+                    name = f"{base.name}-{'recorded' if recorded else 'constant'}-{'partial' if partial else 'whole'}"
+                    out = folder / name
+                    out.mkdir(exist_ok=True)
+                    made.append(Case(
+                        name=name, npz=str(base / "market.npz"), schedule=str(base / "schedule.csv"), folder=str(out),
+                        tick=market.tick, lot=market.lot, queue=queue, partial=partial, rows=len(table),
+                        order_latency=constant[0], response_latency=constant[1],
+                        latency=str(base / "latency.npz") if recorded else None))
+    return made
