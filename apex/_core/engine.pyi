@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -78,6 +78,8 @@ class View:
     def when(self, feature: str, above: float | None = None, below: float | None = None, hysteresis: float = 0.0,
              cooldown: str = "0ns", instrument: int | None = None) -> int:
         """Call on_signal when a feature crosses into a zone; re-armed once it has left it by the hysteresis."""
+    def blend(self, name: str, weights: Mapping[str, float], bias: float = 0.0, instrument: int | None = None) -> None:
+        """Declare a score: bias + sum of weight * feature; `when` takes its name like a feature's."""
     def on_move(self, ticks: int = 1) -> None:
         """Call on_book when the mid has moved by at least so many ticks since the last call."""
     def on_bar(self, interval: str, instrument: int | None = None) -> None:
@@ -129,6 +131,8 @@ class View:
         """In on_fill: the fill."""
     def feature(self, name: str) -> float:
         """A feature's value; NaN until it is warm. Name it once in on_start, so that it warms up from the start."""
+    def score(self, name: str) -> float:
+        """A declared score's value; NaN while a feature that it weighs is."""
     def limit(self, side: str, price_ticks: int, quantity_lots: int, tif: str = "GTC",
               instrument: int | None = None) -> int:
         """Send a limit order; its id, or 0 when the gate denied it (counted by reason). ValueError for a wrong word."""

@@ -1,6 +1,5 @@
 """The engine: events in, commands out through the gate. Replay, paper, live and simulation run the same code."""
 
-from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
@@ -20,6 +19,7 @@ from apex._core.events cimport (
 from apex._core.features cimport Features
 from apex._core.ledger cimport Position
 from apex._core.risk cimport ALLOWED
+from apex._core.signals cimport DIRTY_BOOK, DIRTY_TRADE
 
 cdef enum:
     ACTIVE_MAX = 4096        # working orders of one instrument
@@ -30,8 +30,6 @@ cdef int64_t DAY_NS = 86_400_000_000_000
 
 cdef int64_t NEVER = 9223372036854775807
 cdef int64_t COUNTER_MASK = (1 << 40) - 1
-cdef uint32_t DIRTY_BOOK = 1
-cdef uint32_t DIRTY_TRADE = 2
 
 STATES = {
     IN_FLIGHT: "open", WORKING: "open", DONE_FILLED: "filled", DONE_CANCELED: "canceled", DONE_EXPIRED: "expired",

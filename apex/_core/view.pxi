@@ -50,6 +50,10 @@ cdef class View:
         self.engine.uses_features = True
         return rule
 
+    def blend(self, name, weights, bias=0.0, instrument=None):
+        self.engine.signals.blend(name, weights, bias, self.instrument if instrument is None else instrument)
+        self.engine.uses_features = True
+
     def on_move(self, int64_t ticks=1):
         if ticks < 1:
             raise ValueError("on_move needs at least 1 tick")
@@ -195,6 +199,9 @@ cdef class View:
     def feature(self, name):
         self.engine.uses_features = True
         return self.engine.features[self.instrument].value(name)
+
+    def score(self, name):
+        return self.engine.signals.value(name, self.engine.features[self.instrument], self.instrument)
 
     # ---- acting ------------------------------------------------------------------------------------------------
 

@@ -167,7 +167,8 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
     denied = len(orders) - passed
     last = equity[-1] if len(equity) else None
     gross, fees, spread = (int(last[k]) if last is not None else 0 for k in ("gross", "fees", "spread"))
-    blocked_by = {**denied_by, **({"no_order_made": engine.signals_idle} if engine.signals_idle else {})}
+    idle = {"no_order_made": engine.signals_idle, "cooldown": engine.signals.cooled}
+    blocked_by = {**denied_by, **{name: count for name, count in idle.items() if count}}
     unfilled_by = _unfilled(orders)
     rows = run.driver.rows_seen
     return {
@@ -185,7 +186,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "start_ts": run.driver.clock_start, "end_ts": run.driver.end_ns, "strategy_calls": engine.calls,
         "orders": passed, "fills": len(fills), "denied": denied, "unfilled": sum(unfilled_by.values()),
         "denied_by": denied_by, "unfilled_by": dict(unfilled_by),
-        "signals": len(orders) + engine.signals_idle, "blocked": denied + engine.signals_idle,
+        "signals": len(orders) + sum(idle.values()), "blocked": denied + sum(idle.values()),
         "blocked_by": blocked_by,
         "position": {x.symbol: x.quantity(engine.ledger.position(i)) for i, x in enumerate(run.instruments)},
         "spread_captured": money(spread), "inventory_pnl": money(gross - spread), "gross_pnl": money(gross),

@@ -1,0 +1,1 @@
+"""Strategies that come with APEX: parameters with bounds, and what to do when called."""
