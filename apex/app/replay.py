@@ -7,6 +7,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,13 @@ class ReplayResult:
     def equity(self) -> pd.DataFrame:
         """P&L, exposure and positions on a grid of one second."""
         return self._frame("equity")
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The summary with metrics, diagnosis and notes: what result.json and `apex replay --json` hold."""
+        from apex.research import report
+
+        return report.document(self)
 
     def report(self, directory: str | Path) -> Path:
         """Write report.html, result.json and the Parquet tables; returns the page's path."""

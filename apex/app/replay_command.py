@@ -123,4 +123,4 @@ def run(args: argparse.Namespace) -> Outcome:
 
         screen.render(result, console, None if out is None else out / "report.html")
 
-    return Outcome(result.summary, text)
+    return Outcome(result.document, text)

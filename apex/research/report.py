@@ -28,6 +28,8 @@ class Replayed(Protocol):
     @property
     def summary(self) -> Mapping[str, Any]: ...
     @property
+    def document(self) -> Mapping[str, Any]: ...
+    @property
     def orders(self) -> pd.DataFrame: ...
     @property
     def fills(self) -> pd.DataFrame: ...
@@ -136,7 +138,7 @@ def write(result: Replayed, directory: str | os.PathLike[str]) -> Path:
         raise EnvironmentProblem(
             f"could not make the folder: {error.strerror or error}", str(folder), "Give another --out"
         ) from error
-    known = document(result)
+    known = result.document
     instruments = list(result.instruments)
     fills, equity = result.fills, result.equity
     span = (int(equity["ts"].iloc[0]), int(equity["ts"].iloc[-1])) if len(equity) else None
