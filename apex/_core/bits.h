@@ -8,6 +8,7 @@ static inline int apex_highest(uint64_t word) { return 63 - __builtin_clzll(word
 /* Ticks no price reaches; sums and differences of two of them stay inside int64. */
 #define APEX_NO_BID (-((int64_t)1 << 62))
 #define APEX_NO_ASK ((int64_t)1 << 62)
+#define apex_prefetch(address) __builtin_prefetch((address), 1)
 #define apex_likely(x) __builtin_expect(!!(x), 1)
 #define apex_unlikely(x) __builtin_expect(!!(x), 0)
 #endif

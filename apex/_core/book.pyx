@@ -402,8 +402,10 @@ cdef int book_apply(BookData* book, const Batch* batch, const Level* levels, con
     cdef int64_t ticks
     if batch.kind == BOOK_LEVEL:
         if batch.encoding == LEVELS:
-            for i in range(batch.first, <uint64_t> batch.first + batch.count):
-                book_set(book, levels[i].side, levels[i].price_ticks, levels[i].quantity_lots, compat)
+            if compat:
+                book_set_levels(book, levels + batch.first, batch.count, True)
+            else:
+                book_set_levels(book, levels + batch.first, batch.count, False)
         else:
             for i in range(batch.first, <uint64_t> batch.first + batch.count):
                 book_set(book, rows[i].side, rows[i].price_ticks, rows[i].quantity_lots, compat)

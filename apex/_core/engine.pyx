@@ -10,6 +10,7 @@ import numpy as np
 
 from apex._core.book cimport (
     NO_ASK, NO_BID, book_clear, book_clear_to, book_end_message, book_free, book_new, book_quantity, book_set,
+    book_set_levels,
 )
 from apex._core.events cimport (
     ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTC, GTX, IOC,
@@ -177,11 +178,9 @@ cdef class Engine:
                 return 0
             if batch.encoding == LEVELS:
                 if self.compat:
-                    for i in range(batch.count):
-                        book_set(book, level[i].side, level[i].price_ticks, level[i].quantity_lots, True)
+                    book_set_levels(book, level, batch.count, True)
                 else:
-                    for i in range(batch.count):
-                        book_set(book, level[i].side, level[i].price_ticks, level[i].quantity_lots, False)
+                    book_set_levels(book, level, batch.count, False)
             else:
                 for i in range(batch.count):
                     if self.compat:

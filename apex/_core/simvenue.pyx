@@ -14,6 +14,7 @@ import numpy as np
 
 from apex._core.book cimport (
     NO_ASK, NO_BID, book_clear, book_clear_to, book_end_message, book_free, book_new, book_next, book_quantity, book_set,
+    book_set_levels,
 )
 from apex._core.events cimport (
     ACK, AMEND, AT_LOCAL, AT_VENUE, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
@@ -154,11 +155,9 @@ cdef class SimVenue:
                 level = levels + batch.first
                 if self.order_count == 0 and self.used_count == 0:
                     if self.compat:
-                        for i in range(batch.count):
-                            book_set(self.book, level[i].side, level[i].price_ticks, level[i].quantity_lots, True)
+                        book_set_levels(self.book, level, batch.count, True)
                     else:
-                        for i in range(batch.count):
-                            book_set(self.book, level[i].side, level[i].price_ticks, level[i].quantity_lots, False)
+                        book_set_levels(self.book, level, batch.count, False)
                 else:
                     for i in range(batch.count):
                         self._level(ts, level[i].side, level[i].price_ticks, level[i].quantity_lots)
