@@ -72,7 +72,7 @@ class View:
     def __getitem__(self, instrument: int) -> View:
         """The view of another instrument of the run."""
     def every(self, interval: str) -> None:
-        """Call on_timer each interval ("100ms"), first one interval from now. Timers at t see everything stamped <= t."""
+        """Call on_timer each interval ("100ms"), first one interval from now; at t it sees everything stamped <= t."""
     def at(self, ts_ns: int) -> None:
         """Call on_timer once at a time of the replay's clock."""
     def when(self, feature: str, above: float | None = None, below: float | None = None, hysteresis: float = 0.0,

@@ -35,11 +35,12 @@ class Features:
     """
 
     ofi_forgotten: int
-    def __init__(self, *, ofi_window_ns: int = 1_000_000_000, step_ns: int = 1_000_000_000, steps: int = 60) -> None: ...
+    def __init__(self, *, ofi_window_ns: int = 1_000_000_000, step_ns: int = 1_000_000_000,
+                 steps: int = 60) -> None: ...
     def value(self, name: str) -> float:
         """Value of a feature, NaN while it is unknown; ValueError for an unknown name."""
     def book(self, bid: int, bid_lots: int, ask: int, ask_lots: int, now: int, valid: bool = True) -> None:
-        """The touch after a whole depth message, in ticks and lots; `valid` False: a side is empty or the book crossed."""
+        """The touch after a whole depth message, ticks and lots; not `valid`: a side is empty or the book crossed."""
     def trade(self, side: int, ticks: int, lots: int, now: int) -> None:
         """A market trade; side 1 the aggressor bought, 2 sold, 0 unknown."""
     def gap(self) -> None:

@@ -64,10 +64,10 @@ def _streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrumen
 
 
 def feed_shift(tapes: list[Tape], options: ReplayOptions) -> int:
-    """Nanoseconds added to every local time: what makes the smallest feed latency the base latency, if it is negative."""
+    """Nanoseconds added to every local time: 0, or what makes a negative smallest feed latency the base latency."""
     if options.feed_shift is not None:
         return options.feed_shift
-    least = [t.header["feed_min_ns"] for t in tapes if t.header.get("feed_min_ns") is not None]
+    least: list[int] = [t.header["feed_min_ns"] for t in tapes if t.header.get("feed_min_ns") is not None]
     if not least or min(least) >= 0:
         return 0
     base = options.base_latency or ("1ms" if options.fill_mode == "strict" else "0ns")

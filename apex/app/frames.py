@@ -27,7 +27,7 @@ TIFS = np.array(["GTC", "GTX", "IOC", "FOK"], dtype=object)
 
 def _step(text: str) -> float:
     mantissa, places = scaled(text)
-    return mantissa / 10**places
+    return float(mantissa / 10**places)
 
 
 def _scales(result: ReplayResult, instrument: Any) -> tuple[Any, Any, Any]:

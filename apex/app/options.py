@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import importlib
 import inspect
 import sys
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,37 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     stop: int | None = None
     instrument: tuple[str, ...] = ()
     orders: str | None = None
+
+
+TEXTS = tuple(f for f, kind in ReplayOptions.__annotations__.items() if kind in ("str", "str | None"))
+
+
+def options_from(given: Mapping[str, Any]) -> ReplayOptions:
+    """Options by name, from Python or a file: numbers become exact text, one instrument a tuple of one.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, with a guess of what was meant.
+    """
+    known = ReplayOptions.__struct_fields__
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"The options are: {', '.join(known)}"
+            raise ConfigError(f"unknown option {name!r}", "replay", hint)
+    chosen = dict(given)
+    for name in TEXTS:
+        value = chosen.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            chosen[name] = f"{Decimal(repr(value)):f}"
+        elif isinstance(value, Decimal):
+            chosen[name] = f"{value:f}"
+        elif isinstance(value, Path):
+            chosen[name] = str(value)
+    wanted = chosen.get("instrument", ())
+    chosen["instrument"] = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    return ReplayOptions(**chosen)
 
 
 def duration(text: str, option: str) -> int:

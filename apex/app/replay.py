@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from apex._core.engine import Strategy
 from apex._core.simvenue import VENUE_REASONS
 from apex.app.build import Replay, build_replay
-from apex.app.options import ReplayOptions, find_strategy
+from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
 from apex.domain.errors import ConfigError, StrategyError
@@ -53,7 +53,7 @@ class ReplayResult:
             rows = run.strategy.rows
             sent = [(s, r.id) for s, r in zip(run.strategy.sequence, rows, strict=True) if s >= 0]
             self.file_ids = {int(self.order_rows["id"][s]): file_id for s, file_id in sent}
-        self._frames: dict[str, Any] = {}
+        self._frames: dict[str, pd.DataFrame] = {}
 
     def _frame(self, name: str) -> pd.DataFrame:
         from apex.app import frames
@@ -103,7 +103,8 @@ def _strategy(given: Any, options: ReplayOptions) -> Strategy | None:
         return given
     kind = find_strategy(given) if isinstance(given, str) else given
     maker = getattr(kind, "Params", Params)
-    return kind(maker(**options.params))  # type: ignore[no-any-return]
+    made: Strategy = kind(maker(**options.params))
+    return made
 
 
 def _peak_rss() -> int | None:
@@ -246,7 +247,8 @@ def replay(tapes: str | Path | Sequence[str | Path], strategy: Any = None, *, ou
     out : path, optional
         Folder for the report and its tables.
     **options
-        Fields of `apex.app.options.ReplayOptions`: the command line's options with `_` for `-`.
+        Fields of `apex.app.options.ReplayOptions`: the command line's options with `_` for `-`. Numbers are taken as
+        they print: `maker_fee=0.0002` is exactly 0.0002.
 
     Returns
     -------
@@ -256,11 +258,7 @@ def replay(tapes: str | Path | Sequence[str | Path], strategy: Any = None, *, ou
     ------
     ConfigError, InputError, StrategyError
     """
-    known = ReplayOptions.__struct_fields__
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"unknown option {name!r}", "replay", f"The options are: {', '.join(known)}")
-    chosen = ReplayOptions(**options)
+    chosen = options_from(options)
     opened = open_tapes([tapes] if isinstance(tapes, str | Path) else tapes)
     try:
         result = run_replay(opened, strategy, chosen)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apex.app.console import Outcome, progress
-from apex.app.options import ReplayOptions
+from apex.app.options import ReplayOptions, options_from
 from apex.app.replay import open_tapes, run_replay
 from apex.app.schedule import Schedule
 from apex.domain.errors import ConfigError, InputError
@@ -52,7 +52,8 @@ def _value(pair: str) -> tuple[str, Any]:
     try:
         return name, tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
-        raise ConfigError(f"{text!r} is no TOML literal", f"--set {name}", f"Quote text: --set {name}='\"{text}\"'") from None
+        raise ConfigError(f"{text!r} is no TOML literal", f"--set {name}",
+                          f"Quote text: --set {name}='\"{text}\"'") from None
 
 
 def _config(path: str) -> dict[str, Any]:
@@ -85,12 +86,8 @@ def options_of(args: argparse.Namespace) -> tuple[ReplayOptions, str | None]:
             chosen[name] = getattr(args, name)
     if args.instrument:
         chosen["instrument"] = args.instrument
-    for name in TEXT:
-        if isinstance(chosen.get(name), int | float):
-            chosen[name] = str(chosen[name])
-    chosen["instrument"] = tuple(chosen.get("instrument", ()))
     chosen["params"] = {**chosen.get("params", {}), **dict(_value(pair) for pair in args.set)}
-    return ReplayOptions(**chosen), strategy
+    return options_from(chosen), strategy
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+from typing import TYPE_CHECKING
+
 import apex
+
+if TYPE_CHECKING:
+    from apex._core.engine import View
 
 
 class Maker(apex.Strategy):
     """Quote both sides a fixed distance from the mid, leaning against the position, and requote on a timer.
 
-    Every `interval` a quote that is no longer at its price is cancelled and placed anew; a side on which the position
-    has reached `position_max` is not quoted.
+    Every `interval` a quote that is no longer at its price is cancelled, and placed anew at the next call; a side on
+    which the position has reached `position_max` lots is not quoted.
     """
 
     class Params(apex.Params):
@@ -19,23 +25,25 @@ class Maker(apex.Strategy):
         position_max: int = apex.bound(5, low=1, high=1_000_000)
         interval: str = "100ms"
 
-    def on_start(self, view):
+    params: Params
+
+    def on_start(self, view: View) -> None:
         view.every(self.params.interval)
 
-    def on_timer(self, view):
-        if not view.synced or view.mid_ticks is None:
+    def on_timer(self, view: View) -> None:
+        bid, ask = view.bid_ticks, view.ask_ticks
+        if not view.synced or bid is None or ask is None:
             return
         p, held = self.params, view.position_lots
-        centre = view.mid_ticks - p.skew_ticks * held / p.position_max
+        centre = (bid + ask) / 2 - p.skew_ticks * held / p.position_max
         wanted = {}
         if held < p.position_max:
-            wanted["buy"] = min(int(centre - p.half_spread_ticks), view.ask_ticks - 1)
+            wanted["buy"] = min(floor(centre - p.half_spread_ticks), ask - 1)
         if held > -p.position_max:
-            wanted["sell"] = max(-int(-(centre + p.half_spread_ticks) // 1), view.bid_ticks + 1)
+            wanted["sell"] = max(ceil(centre + p.half_spread_ticks), bid + 1)
         for order in view.orders:
-            if wanted.get(order.side) == order.price_ticks or not order.acknowledged:
-                wanted.pop(order.side, None)
-            elif view.cancel(order.id):
-                wanted.pop(order.side, None)
-        for side, price in wanted.items():
-            view.limit(side, price, p.quantity_lots, "GTX")
+            if order.acknowledged and not order.pending and wanted.get(order.side) != order.price_ticks:
+                view.cancel(order.id)
+            wanted.pop(order.side, None)
+        for side, price_ticks in wanted.items():
+            view.limit(side, price_ticks, p.quantity_lots, "GTX")
