@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from apex._core.engine import Engine, Strategy
 from apex._core.features import Features
@@ -41,8 +43,11 @@ class Replay(msgspec.Struct):
     shift_ns: int
 
 
-def _streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument], Sources, list[bool]]:
-    """Instruments of the run, where their batches lie, and whether their books begin in sync."""
+def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument], Sources, list[bool]]:
+    """Instruments of the run, where their batches lie, and whether their books begin in sync.
+
+    A symbol that several venues have is named `venue:symbol`.
+    """
     instruments: list[Instrument] = []
     sources: Sources = []
     synced: list[bool] = []
@@ -60,7 +65,9 @@ def _streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrumen
     if not instruments:
         known = ", ".join(i.symbol for t in tapes for i in t.instruments) or "none"
         raise ConfigError(f"no instrument matches {', '.join(wanted)}", "--instrument", f"The tapes hold: {known}")
-    return instruments, sources, synced
+    symbols = Counter(x.symbol for x in instruments)
+    named = [replace(x, symbol=f"{x.venue}:{x.symbol}") if symbols[x.symbol] > 1 else x for x in instruments]
+    return named, sources, synced
 
 
 def feed_shift(tapes: list[Tape], options: ReplayOptions) -> int:
@@ -109,7 +116,7 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
     """
     if options.fill_mode not in ("strict", "compat"):
         raise ConfigError(f"fill mode {options.fill_mode!r} is unknown", "--fill-mode", "Choose strict or compat")
-    instruments, sources, synced = _streams(tapes, options.instrument)
+    instruments, sources, synced = streams(tapes, options.instrument)
     maker, taker = opt.fraction(options.maker_fee, "--maker-fee"), opt.fraction(options.taker_fee, "--taker-fee")
     cash = units(options.cash, "0." + "0" * (MONEY_SCALE - 1) + "1")
     limits = Limits() if options.limits is None else Limits.from_toml(Path(options.limits))

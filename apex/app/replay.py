@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from apex._core.engine import Strategy
 from apex._core.simvenue import VENUE_REASONS
-from apex.app.build import Replay, build_replay
+from apex.app.build import Replay, build_replay, streams
 from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
@@ -224,8 +224,8 @@ def run_replay(tapes: list[Tape], given: Any, options: ReplayOptions,
         raise ConfigError("--strategy and --orders exclude each other", "--orders", "Give one of them")
     strategy: Strategy | None
     if options.orders is not None:
-        wanted = [i for t in tapes for i in t.instruments if not options.instrument or i.symbol in options.instrument]
-        strategy = Schedule(read_schedule(Path(options.orders), wanted))
+        instruments, _, _ = streams(tapes, options.instrument)
+        strategy = Schedule(read_schedule(Path(options.orders), instruments))
     else:
         strategy = _strategy(given, options)
     run = build_replay(tapes, strategy, options)
