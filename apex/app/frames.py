@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from apex._core.engine import STATES
-from apex._core.risk import REASONS
-from apex._core.simvenue import VENUE_REASONS
+from apex.app.replay import ALLOWED, named, order_reasons
 from apex.domain.decimals import of_units, scaled
+from apex.domain.instrument import labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
     from apex.app.replay import ReplayResult
     from apex.app.schedule import Schedule
 
-ALLOWED = 1
 SIDES = np.array(["", "buy", "sell"], dtype=object)
+PARTIAL = ("canceled", "expired", "open")
+"""States in which an order may have filled in part."""
 TYPES = np.array(["limit", "market"], dtype=object)
 TIFS = np.array(["GTC", "GTX", "IOC", "FOK"], dtype=object)
 
 
-def _step(text: str) -> float:
-    mantissa, places = scaled(text)
-    return float(mantissa / 10**places)
+def _sized(result: ReplayResult, counts: Any, instrument: Any, name: str) -> Any:
+    """Counts of ticks or lots as decimals, each rounded once to the nearest float."""
+    steps = [scaled(getattr(i, name)) for i in result.instruments]
+    mantissa = np.array([m for m, _ in steps], dtype=np.float64)
+    divisor = np.array([10**p for _, p in steps], dtype=np.float64)
+    return counts * mantissa[instrument] / divisor[instrument]
 
 
-def _scales(result: ReplayResult, instrument: Any) -> tuple[Any, Any, Any]:
-    ticks = np.array([_step(i.tick) for i in result.instruments])
-    lots = np.array([_step(i.lot) for i in result.instruments])
-    names = np.array([i.symbol for i in result.instruments], dtype=object)
-    return ticks[instrument], lots[instrument], names[instrument]
+def _names(result: ReplayResult, instrument: Any) -> Any:
+    return np.array(labels(result.instruments), dtype=object)[instrument]
 
 
 def _ids(result: ReplayResult, ids: Any) -> Any:
@@ -46,23 +47,19 @@ def _ids(result: ReplayResult, ids: Any) -> Any:
 def orders(result: ReplayResult) -> pd.DataFrame:
     """One row an order intent; see `apex.replay`."""
     rows = result.order_rows
-    tick, lot, names = _scales(result, rows["instrument"])
-    filled = rows["filled_lots"] > 0
-    average = np.where(filled, rows["cost"] / np.maximum(rows["filled_lots"], 1), np.nan) * tick
-    status, reasons = [], []
-    for row in rows:
-        name = STATES[int(row["state"])]
-        if name in ("canceled", "expired", "open") and row["filled_lots"]:
-            name = "partial"
-        status.append(name)
-        denied = row["deny_reason"] != ALLOWED
-        reasons.append(REASONS[int(row["deny_reason"])] if denied else VENUE_REASONS[int(row["venue_reason"])])
+    instrument, filled = rows["instrument"], rows["filled_lots"] > 0
+    average = np.where(filled, rows["cost"] / np.maximum(rows["filled_lots"], 1), np.nan)
+    status = named(STATES, rows["state"])
+    status[filled & np.isin(rows["state"], [code for code, name in STATES.items() if name in PARTIAL])] = "partial"
     return pd.DataFrame({
         "ts_local": rows["ts_sent_ns"], "ts_venue": rows["ts_venue_ns"], "id": _ids(result, rows["id"]),
-        "instrument": names, "side": SIDES[rows["side"]], "type": TYPES[rows["type"]], "tif": TIFS[rows["tif"]],
-        "price_ticks": rows["price_ticks"], "price": rows["price_ticks"] * tick,
-        "quantity": rows["quantity_lots"] * lot, "filled": rows["filled_lots"] * lot, "avg_price": average,
-        "status": pd.Series(status, dtype=object), "reason": pd.Series(reasons, dtype=object),
+        "instrument": _names(result, instrument), "side": SIDES[rows["side"]], "type": TYPES[rows["type"]],
+        "tif": TIFS[rows["tif"]], "price_ticks": rows["price_ticks"],
+        "price": _sized(result, rows["price_ticks"], instrument, "tick"),
+        "quantity": _sized(result, rows["quantity_lots"], instrument, "lot"),
+        "filled": _sized(result, rows["filled_lots"], instrument, "lot"),
+        "avg_price": _sized(result, average, instrument, "tick"),
+        "status": status, "reason": order_reasons(rows),
         "fee": rows["fee"] / 1e8, "ts_ack": rows["ts_ack_ns"], "ts_done": rows["ts_done_ns"],
     })
 
@@ -70,31 +67,30 @@ def orders(result: ReplayResult) -> pd.DataFrame:
 def fills(result: ReplayResult) -> pd.DataFrame:
     """One row a fill; see `apex.replay`."""
     rows = result.fill_rows
-    tick, lot, names = _scales(result, rows["instrument"])
+    instrument, mid = rows["instrument"], np.where(rows["has_mid"], rows["mid2"] / 2, np.nan)
     return pd.DataFrame({
         "ts_venue": rows["ts_venue_ns"], "ts_local": rows["ts_local_ns"], "id": _ids(result, rows["id"]),
-        "instrument": names, "side": SIDES[rows["side"]], "price_ticks": rows["price_ticks"],
-        "quantity": rows["quantity_lots"] * lot, "maker": rows["maker"].astype(bool), "fee": rows["fee"] / 1e8,
-        "price": rows["price_ticks"] * tick, "mid": np.where(rows["has_mid"], rows["mid2"] / 2, np.nan) * tick,
-        "optimistic": rows["optimistic"].astype(bool),
+        "instrument": _names(result, instrument), "side": SIDES[rows["side"]], "price_ticks": rows["price_ticks"],
+        "quantity": _sized(result, rows["quantity_lots"], instrument, "lot"), "maker": rows["maker"].astype(bool),
+        "fee": rows["fee"] / 1e8, "price": _sized(result, rows["price_ticks"], instrument, "tick"),
+        "mid": _sized(result, mid, instrument, "tick"), "optimistic": rows["optimistic"].astype(bool),
     })
 
 
 def equity(result: ReplayResult) -> pd.DataFrame:
     """P&L on the grid of one second; see `apex.replay`."""
     rows = result.equity_rows
-    net = rows["net"] / 1e8
-    peak = np.maximum.accumulate(np.concatenate(([0.0], net)))[1:] if len(net) else net
+    peak = np.maximum(np.maximum.accumulate(rows["net"]), 0)
     table = {
-        "ts": rows["ts_ns"], "net_pnl": net, "gross_pnl": rows["gross"] / 1e8, "fees": rows["fees"] / 1e8,
+        "ts": rows["ts_ns"], "net_pnl": rows["net"] / 1e8, "gross_pnl": rows["gross"] / 1e8, "fees": rows["fees"] / 1e8,
         "spread_captured": rows["spread"] / 1e8, "inventory_pnl": (rows["gross"] - rows["spread"]) / 1e8,
-        "drawdown": peak - net, "gross_exposure": rows["exposure"] / 1e8,
+        "drawdown": (peak - rows["net"]) / 1e8, "gross_exposure": rows["exposure"] / 1e8,
     }
-    for i, instrument in enumerate(result.instruments):
+    for i, label in enumerate(labels(result.instruments)):
         marks = result.mark_rows[:, i]
-        table[f"position:{instrument.symbol}"] = marks["lots"] * _step(instrument.lot)
+        table[f"position:{label}"] = _sized(result, marks["lots"], i, "lot")
         mids = np.where(marks["mid2"] != 0, marks["mid2"] / 2, np.nan)
-        table[f"mid:{instrument.symbol}"] = mids * _step(instrument.tick)
+        table[f"mid:{label}"] = _sized(result, mids, i, "tick")
     return pd.DataFrame(table)
 
 

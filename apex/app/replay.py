@@ -6,19 +6,23 @@ import hashlib
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from apex._core.engine import Strategy
+from apex._core.risk import REASONS
 from apex._core.simvenue import VENUE_REASONS
 from apex.app.build import Replay, build_replay, streams
 from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
 from apex.domain.errors import ConfigError, StrategyError
-from apex.domain.instrument import Instrument
+from apex.domain.instrument import Instrument, labels
 from apex.domain.params import Params
 from apex.store.tape import Tape
 
@@ -85,10 +89,18 @@ class ReplayResult:
         return report.document(self)
 
     def report(self, directory: str | Path) -> Path:
-        """Write report.html, result.json and the Parquet tables; returns the page's path."""
+        """Write report.html, result.json, the Parquet tables and a schedule's orders.csv; returns the page's path."""
+        from apex.app.frames import write_orders_csv
         from apex.research import report
 
-        return report.write(self, Path(directory))
+        folder, schedule = Path(directory), self.schedule
+        page = report.write(self, folder)
+        if schedule is None:
+            (folder / "orders.csv").unlink(missing_ok=True)  # of an earlier run into the same folder
+        else:
+            strict = self.summary["fill_mode"] == "strict"
+            report.replace(folder / "orders.csv", lambda part: write_orders_csv(self, schedule, part, strict=strict))
+        return page
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -149,18 +161,32 @@ def _hash(run: Replay, tables: tuple[Any, ...]) -> str:
     return digest.hexdigest()
 
 
-def _unfilled(orders: Any) -> Counter[str]:
-    """Why the orders that passed the gate were not filled in full."""
-    reasons: Counter[str] = Counter()
-    for row in orders[(orders["deny_reason"] == ALLOWED) & (orders["filled_lots"] < orders["quantity_lots"])]:
-        reasons[VENUE_REASONS[int(row["venue_reason"])] or ("resting_at_end" if row["ts_ack_ns"] else "in_flight")] += 1
+def named(names: Mapping[int, str], codes: NDArray[Any]) -> NDArray[np.object_]:
+    """Names of an array of codes."""
+    found, places = np.unique(codes, return_inverse=True)
+    return np.array([names[int(code)] for code in found], dtype=object)[places]
+
+
+def order_reasons(orders: NDArray[Any]) -> NDArray[np.object_]:
+    """Why each order was denied, or was not filled in full; empty for those that were."""
+    short = orders["filled_lots"] < orders["quantity_lots"]
+    reasons = np.where(short, named(VENUE_REASONS, orders["venue_reason"]), "")
+    left = short & (reasons == "")
+    answered = (orders["ts_ack_ns"] > 0) | (orders["filled_lots"] > 0)
+    reasons[left] = np.where(answered[left], "resting_at_end", "in_flight")
+    denied = orders["deny_reason"] != ALLOWED
+    reasons[denied] = named(REASONS, orders["deny_reason"][denied])
     return reasons
+
+
+def _unfilled(orders: NDArray[Any]) -> Counter[str]:
+    """Why the orders that passed the gate were not filled in full."""
+    reasons = order_reasons(orders[orders["deny_reason"] == ALLOWED])
+    return Counter(reasons[reasons != ""].tolist())
 
 
 def _drawdown(equity: Any) -> int:
     """Largest fall of net P&L from its peak on the grid, cash units; the peak starts at 0."""
-    import numpy as np
-
     if not len(equity):
         return 0
     net = np.concatenate(([0], equity["net"]))
@@ -187,17 +213,19 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "params": getattr(getattr(run.strategy, "params", None), "as_dict", dict)(),
         "fill_mode": options.fill_mode, "queue": options.queue, "partial_fills": options.partial_fills,
         "order_latency": options.latency or options.order_latency, "response_latency": options.response_latency,
+        "cancel_latency": options.cancel_latency, "amend_latency": options.amend_latency, "cash": options.cash,
         "maker_fee": float(options.maker_fee), "taker_fee": float(options.taker_fee),
-        "limits": run.limits.printed(), "limits_profile": "scripted" if run.gate.scripted else "enforced",
+        "limits": dict(run.limits.printed()), "limits_profile": "scripted" if run.gate.scripted else "enforced",
         "would_have_denied_by": counted if run.gate.scripted else {},
         "events": rows, "ns_per_event": seconds * 1e9 / rows if rows else None,
         "events_per_second": rows / seconds if seconds else None, "seconds": seconds,
         "start_ts": run.driver.clock_start, "end_ts": run.driver.end_ns, "strategy_calls": engine.calls,
         "orders": passed, "fills": len(fills), "denied": denied, "unfilled": sum(unfilled_by.values()),
-        "denied_by": denied_by, "unfilled_by": dict(unfilled_by),
+        "denied_by": denied_by, "unfilled_by": dict(unfilled_by), "requests_denied_by": run.gate.request_counters(),
         "signals": len(orders) + sum(idle.values()), "blocked": denied + sum(idle.values()),
         "blocked_by": blocked_by,
-        "position": {x.symbol: x.quantity(engine.ledger.position(i)) for i, x in enumerate(run.instruments)},
+        "position": {name: x.quantity(engine.ledger.position(i))
+                     for i, (name, x) in enumerate(zip(labels(run.instruments), run.instruments, strict=True))},
         "spread_captured": money(spread), "inventory_pnl": money(gross - spread), "gross_pnl": money(gross),
         "fees": money(fees), "net_pnl": money(gross - fees), "max_drawdown_money": money(_drawdown(equity)),
         "feed_shift_ns": run.shift_ns, "peak_rss_bytes": peak, "result_hash": _hash(run, tables),

@@ -10,7 +10,6 @@ from typing import Any
 from apex.app.console import Outcome, progress
 from apex.app.options import ReplayOptions, options_from
 from apex.app.replay import open_tapes, run_replay
-from apex.app.schedule import Schedule
 from apex.domain.errors import ConfigError, InputError
 
 TEXT = ("fill_mode", "queue", "order_latency", "response_latency", "cancel_latency", "amend_latency", "latency",
@@ -110,10 +109,6 @@ def run(args: argparse.Namespace) -> Outcome:
             tape.close()
     if out is not None:
         result.report(out)
-        if isinstance(result.schedule, Schedule):
-            from apex.app.frames import write_orders_csv
-
-            write_orders_csv(result, result.schedule, out / "orders.csv", strict=options.fill_mode == "strict")
 
     def text(console: Any) -> None:
         from apex.research import screen

@@ -95,7 +95,7 @@ def document(result: Replayed) -> dict[str, Any]:
     return cleaned
 
 
-def _replace(path: Path, fill: Callable[[Path], object]) -> None:
+def replace(path: Path, fill: Callable[[Path], object]) -> None:
     """Write a file under another name and rename it, so that it is whole or absent."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -110,7 +110,7 @@ def _replace(path: Path, fill: Callable[[Path], object]) -> None:
 
 
 def _parquet(frame: pd.DataFrame, path: Path) -> None:
-    _replace(path, lambda part: frame.to_parquet(part, index=False, compression="zstd"))
+    replace(path, lambda part: frame.to_parquet(part, index=False, compression="zstd"))
 
 
 def write(result: Replayed, directory: str | os.PathLike[str]) -> Path:
@@ -148,6 +148,6 @@ def write(result: Replayed, directory: str | os.PathLike[str]) -> Path:
     _parquet(result.orders, folder / "orders.parquet")
     _parquet(equity, folder / "equity.parquet")
     text = json.dumps(known, allow_nan=False, indent=2) + "\n"
-    _replace(folder / "result.json", lambda part: part.write_text(text, "utf-8"))
-    _replace(folder / "report.html", lambda part: part.write_text(body, "utf-8"))
+    replace(folder / "result.json", lambda part: part.write_text(text, "utf-8"))
+    replace(folder / "report.html", lambda part: part.write_text(body, "utf-8"))
     return folder / "report.html"
