@@ -1,0 +1,165 @@
+"""Inputs of the benchmarks, made from the recordings of APEX_DATA and kept in build/bench/inputs while they are fresh."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apex._core.events import EVENT_DTYPE, KINDS, pack
+from apex.importers.binance import import_binance
+from apex.importers.hftbacktest import import_hftbacktest
+from apex.store.tape import Tape, TapeWriter
+from benchmarks.workers import ROOT, Missing, Workers
+
+FOLDER = ROOT / "build" / "bench" / "inputs"
+USDM = ("usdm_btcusdt_20240808.gz",)
+SPOT = ("spot_btcusdt_20240808.gz", "spot_btcusdt_20240809.gz")
+CHAINS = {"usdm": USDM, "spot": SPOT}
+SECOND = 1_000_000_000
+DEPTH = ("BOOK_LEVEL", "BOOK_CLEAR", "SNAPSHOT_BEGIN", "LINK_GAP")
+LEVELS_DTYPE = np.dtype([("message", "<i4"), ("side", "<i4"), ("ticks", "<i8"), ("lots", "<i8")])
+"""A plain form of depth messages for the peers: side 1 is bid, 2 is ask, 0 clears both; lots 0 deletes."""
+
+
+def recording(name: str) -> Path:
+    """A recording of Binance streams. Raises Missing."""
+    path = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data")) / "ticks" / "binance" / name
+    if not path.exists():
+        raise Missing(f"no recording {name}: set APEX_DATA to the folder of recordings")
+    return path
+
+
+def _code() -> list[Path]:
+    """What tapes are made with: they are stale when it is newer."""
+    return [*(ROOT / "apex" / "_core").rglob("*.so"), *(ROOT / "apex" / "importers").glob("*.py"),
+            *(ROOT / "apex" / "store").glob("*.py"), Path(__file__)]
+
+
+def made(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:
+    """The file `name`, made anew when it is absent or older than one of its sources."""
+    path = FOLDER / name
+    if path.exists() and all(path.stat().st_mtime >= source.stat().st_mtime for source in sources):
+        return path
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{name}")
+    try:
+        make(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def plain(name: str) -> Path:
+    """A recording as plain text."""
+    source = recording(name)
+
+    def make(out: Path) -> None:
+        with gzip.open(source) as stream, out.open("wb") as target:
+            shutil.copyfileobj(stream, target, 1 << 20)
+
+    return made(name.removesuffix(".gz") + ".txt", [source], make)
+
+
+def npz(workers: Workers) -> Path:
+    """The USD-M recording as hftbacktest's converter makes it. Raises Missing."""
+    source = recording(USDM[0])
+
+    def make(out: Path) -> None:
+        worker = workers.of("hftbacktest")
+        name = worker.open("benchmarks.peers.hftbacktest_rounds", "Convert", {"source": str(source), "out": str(out)})
+        worker.call(name, "convert")
+        worker.drop(name)
+
+    return made("usdm_btcusdt_20240808.npz", [source], make)
+
+
+def period_ns(path: Path) -> int:
+    """Nanoseconds from one repetition of a tape to the next: its length in both clocks and a second, whole seconds."""
+    with Tape.open(path) as tape:
+        stamps = [tape.batches[name] for name in ("ts_local_ns", "ts_exchange_ns")]
+        span = max(int(s.max()) for s in stamps) - min(int(s.min()) for s in stamps)
+    return (span // SECOND + 2) * SECOND
+
+
+def hftbacktest_tape(workers: Workers, loops: int) -> Path:
+    """The converter's rows as a tape, `loops` times with shifted times. Raises Missing."""
+    source = npz(workers)
+    one = made("usdm-1.tape", [source, *_code()],
+               lambda out: _import(lambda: import_hftbacktest([source], out, tick=["0.1"], lot=["0.001"])))
+    if loops == 1:
+        return one
+    return made(f"usdm-{loops}.tape", [one], lambda out: loop(one, out, loops))
+
+
+def _import(make: Callable[[], object]) -> None:
+    make()
+
+
+def loop(source: Path, out: Path, loops: int) -> None:
+    """A tape repeated, times shifted by `period_ns` each time."""
+    period = period_ns(source)
+    with Tape.open(source) as tape, TapeWriter(out, tape.instruments, source="repeated", synced_from_start=True) as to:
+        for number in range(loops):
+            batches, rows = tape.batches.copy(), tape.rows.copy()
+            for array in (batches, rows):
+                array["ts_local_ns"] += number * period
+                array["ts_exchange_ns"] += number * period
+            to.append(batches, tape.levels, rows)
+
+
+def depth(chain: str) -> tuple[Path, Path, dict[str, int]]:
+    """Depth messages of a recording, from the snapshot on: packed arrays for us, plain levels for peers; and counts."""
+    sources = [recording(name) for name in CHAINS[chain]]
+    tape = made(f"{chain}.tape", [*sources, *_code()],
+                lambda out: _import(lambda: import_binance(list(sources), out)))
+    packed = made(f"{chain}-depth.npz", [tape], lambda out: _pack(tape, out))
+    levels = made(f"{chain}-levels.npy", [tape], lambda out: _levels(tape, out))
+    counts = made(f"{chain}-depth.json", [packed, levels], lambda out: _counts(levels, out))
+    return packed, levels, json.loads(counts.read_text(encoding="ascii"))
+
+
+def _depth_rows(tape: Path) -> NDArray[Any]:
+    with Tape.open(tape) as opened:
+        rows = opened.events()
+    rows = rows[np.isin(rows["kind"], [KINDS[name] for name in DEPTH])]
+    begun = int(np.argmax(rows["kind"] == KINDS["SNAPSHOT_BEGIN"]))
+    kept: NDArray[Any] = np.ascontiguousarray(rows[begun:])
+    assert kept.dtype == EVENT_DTYPE
+    return kept
+
+
+def _pack(tape: Path, out: Path) -> None:
+    batches, levels, rows = pack(_depth_rows(tape))
+    with out.open("wb") as stream:
+        np.savez(stream, batches=batches, levels=levels, rows=rows)
+
+
+def _levels(tape: Path, out: Path) -> None:
+    rows = _depth_rows(tape)
+    found = np.zeros(len(rows), LEVELS_DTYPE)
+    snapshot = rows["kind"] == KINDS["SNAPSHOT_BEGIN"]
+    other = ~snapshot & (rows["kind"] != KINDS["BOOK_LEVEL"])
+    if other.any():
+        raise Missing("the recording has gaps or clears: the peers' plain form has none")
+    # a message is the rows up to LAST_IN_BATCH
+    last = (rows["flags"] & 1) != 0
+    found["message"] = np.concatenate(([0], np.cumsum(last)[:-1]))
+    found["side"] = np.where(snapshot, 0, rows["side"])
+    found["ticks"], found["lots"] = rows["price_ticks"], rows["quantity_lots"]
+    with out.open("wb") as stream:
+        np.save(stream, found)
+
+
+def _counts(levels: Path, out: Path) -> None:
+    found = np.load(levels)
+    out.write_text(json.dumps({"levels": int((found["side"] != 0).sum()), "messages": int(found["message"][-1]) + 1}),
+                   encoding="ascii")

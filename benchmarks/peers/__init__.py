@@ -1,0 +1,1 @@
+"""What peers' environments run: no import of apex here."""
