@@ -1,4 +1,4 @@
-"""The market maker of the replay benchmark; `maker_numba` sends the same orders through hftbacktest."""
+"""The market maker of the replay benchmark and of fill parity; `maker_numba` sends the same orders through hftbacktest."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ import apex
 
 
 class Maker(apex.Strategy):
-    """One lot on each side of the mid, requoted each interval.
+    """One lot on each side, post-only, `half_spread_ticks` from the mid but never inside the touch.
 
-    An order that is not at its price is cancelled; a side without an order gets one, unless it would meet our own
-    order on the other side.
+    Each interval a quote that is no longer at its price is cancelled and a new one sent with it; one that cannot be
+    cancelled yet stays.
     """
 
     class Params(apex.Params):
-        half_spread_ticks: int = apex.bound(0, low=0, high=1000)
+        half_spread_ticks: int = apex.bound(5, low=0, high=1000)
         interval: str = "100ms"
 
     def on_start(self, view: Any) -> None:
         view.every(self.params.interval)
 
     def on_timer(self, view: Any) -> None:
-        bid, ask = view.bid_ticks, view.ask_ticks
+        bid, ask, half = view.bid_ticks, view.ask_ticks, self.params.half_spread_ticks
         if bid is None or ask is None:
             return
-        half = self.params.half_spread_ticks
-        buy, sell = (bid + ask) // 2 - half, -((bid + ask) // -2) + half
-        bought = sold = None
+        buy, sell = min((bid + ask) // 2 - half, bid), max((bid + ask + 1) // 2 + half, ask)
+        bought = sold = False
         for order in view.orders:
+            kept = order.price_ticks == (buy if order.side == "buy" else sell)
+            if not kept and view.cancel(order.id):
+                continue
             if order.side == "buy":
-                bought, price = order.price_ticks, buy
+                bought = True
             else:
-                sold, price = order.price_ticks, sell
-            if order.price_ticks != price and order.acknowledged and not order.pending:
-                view.cancel(order.id)
-        if bought is None and (sold is None or buy < sold):
+                sold = True
+        if not bought:
             view.limit("buy", buy, 1, "GTX")
-            bought = buy
-        if sold is None and (bought is None or sell > bought):
+        if not sold:
             view.limit("sell", sell, 1, "GTX")
