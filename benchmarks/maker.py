@@ -1,4 +1,4 @@
-"""The market maker of the replay benchmark and of fill parity; `maker_numba` sends the same orders through hftbacktest."""
+"""The market maker of the replay benchmark and of fill parity; `maker_numba` sends the same orders to hftbacktest."""
 
 from __future__ import annotations
 

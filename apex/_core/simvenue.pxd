@@ -85,7 +85,8 @@ cdef class SimVenue:
     cdef void _trade(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef void _clear(self, int side, int64_t ticks, bint to) noexcept nogil
     cdef void _depth(self, int side, int64_t ticks, double before, double after) noexcept nogil
-    cdef void _crossed(self, int64_t ts, int side) noexcept nogil
+    cdef inline int64_t _reach(self, int side, int64_t best, int64_t ticks) noexcept nogil
+    cdef void _crossed(self, int64_t ts, int side, int64_t before) noexcept nogil
     cdef int64_t _available(self, int side, int64_t ticks) noexcept nogil
     cdef void _use(self, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef void _forget(self, int side, int64_t ticks) noexcept nogil

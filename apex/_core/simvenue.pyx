@@ -5,19 +5,17 @@ double and raw quantities. `strict`, the default, shares each trade among our or
 levels that our takers sweep until the venue updates them, and counts every fill by its increment.
 """
 
-from libc.math cimport INFINITY, fmin, isinf, log, pow, round
+from libc.math cimport fmin, isinf, log, pow, round
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memmove, memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-
-import numpy as np
 
 from apex._core.book cimport (
     NO_ASK, NO_BID, book_clear, book_clear_to, book_end_message, book_free, book_new, book_next, book_quantity, book_set,
     book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, AT_LOCAL, AT_VENUE, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
+    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
     IOC, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, PLACE, REJECT, SELL,
     SNAPSHOT_BEGIN, TRADE,
 )
@@ -39,34 +37,51 @@ VENUE_REASONS = {
 }
 
 
-cdef inline int64_t _interpolate(
-    const int64_t* x, const int64_t* y_from, const int64_t* y_to, int64_t rows, int64_t* cursor, int64_t at, bint* rejected,
-    const int64_t* reject_to,
-) noexcept nogil:
-    """Latency at time `at` from recorded rows; the cursor only moves forward (methods.md 1.6)."""
-    cdef int64_t i, low, high
-    cdef const int64_t* to = y_to
-    rejected[0] = False
+cdef inline int64_t _between(int64_t x1, int64_t y1, int64_t x2, int64_t y2, int64_t at) noexcept nogil:
+    """Linear interpolation, truncated toward zero (methods.md 1.6)."""
+    return <int64_t> ((<double> (y2 - y1)) / (<double> (x2 - x1)) * (<double> (at - x1))) + y1
+
+
+cdef inline int64_t _row_of(const int64_t* x, int64_t rows, int64_t* cursor, int64_t at) noexcept nogil:
+    """Row whose span holds time `at`; the cursor only moves forward."""
+    while cursor[0] + 1 < rows and x[cursor[0] + 1] <= at:
+        cursor[0] += 1
+    return cursor[0]
+
+
+cdef inline int64_t _entry(Latency* recorded, int64_t at, bint literal) noexcept nogil:
+    """Recorded latency to the venue at local time `at`; negative: refused before the venue, known after so long.
+
+    A row whose `received` is 0 is such a refusal. literal: hftbacktest's rule, which subtracts also from a 0 of the
+    first row and of the last.
+    """
+    cdef const int64_t* x = recorded.requested
+    cdef const int64_t* y = recorded.received
+    cdef int64_t i = 0, n
+    if at >= x[0]:
+        i = _row_of(x, recorded.rows, &recorded.entry_cursor, at)
+        n = i + 1
+        if n < recorded.rows:
+            if y[i] <= 0 or y[n] <= 0:
+                y = recorded.responded
+                return -_between(x[i], y[i] - x[i], x[n], y[n] - x[n], at)
+            return _between(x[i], y[i] - x[i], x[n], y[n] - x[n], at)
+    if y[i] <= 0 and not literal:
+        return x[i] - recorded.responded[i]
+    return y[i] - x[i]
+
+
+cdef inline int64_t _answer(Latency* recorded, int64_t at) noexcept nogil:
+    """Recorded latency of a reply that leaves the venue at `at`."""
+    cdef const int64_t* x = recorded.received
+    cdef const int64_t* y = recorded.responded
+    cdef int64_t i
     if at < x[0]:
-        if y_to[0] <= 0 and reject_to != NULL:
-            rejected[0] = True
-            return reject_to[0] - y_from[0]
-        return y_to[0] - y_from[0]
-    i = cursor[0]
-    while i + 1 < rows and x[i + 1] <= at:
-        i += 1
-    cursor[0] = i
-    if i + 1 >= rows:
-        if y_to[i] <= 0 and reject_to != NULL:
-            rejected[0] = True
-            return reject_to[i] - y_from[i]
-        return y_to[i] - y_from[i]
-    if reject_to != NULL and (y_to[i] <= 0 or y_to[i + 1] <= 0):
-        rejected[0] = True
-        to = reject_to
-    low = to[i] - y_from[i]
-    high = to[i + 1] - y_from[i + 1]
-    return <int64_t> ((<double> (high - low)) / (<double> (x[i + 1] - x[i])) * (<double> (at - x[i]))) + low
+        return y[0] - x[0]
+    i = _row_of(x, recorded.rows, &recorded.response_cursor, at)
+    if i + 1 < recorded.rows:
+        return _between(x[i], y[i] - x[i], x[i + 1], y[i + 1] - x[i + 1], at)
+    return y[i] - x[i]
 
 
 cdef inline double _behind(int kind, double n, double front, double back) noexcept nogil:
@@ -219,9 +234,9 @@ cdef class SimVenue:
             self._depth(side, ticks, self._raw(before), self._raw(lots))
         if side == BUY:
             if self.sell_low <= self.book.bid.best and (self.book.bid.best > best if self.compat else lots > 0):
-                self._crossed(ts, side)
+                self._crossed(ts, side, best)
         elif self.buy_high >= self.book.ask.best and (self.book.ask.best < best if self.compat else lots > 0):
-            self._crossed(ts, side)
+            self._crossed(ts, side, best)
 
     cdef void _depth(self, int side, int64_t ticks, double before, double after) noexcept nogil:
         """Queue positions after the quantity at our price changed (methods.md 1.5)."""
@@ -249,16 +264,29 @@ cdef class SimVenue:
                 p = 1.0
             order.front = fmin(front - (1.0 - p) * change + fmin(back - p * change, 0.0), after)
 
-    cdef void _crossed(self, int64_t ts, int side) noexcept nogil:
-        """The opposite best has reached our orders: they fill, in strict only as far as its levels go."""
+    cdef inline int64_t _reach(self, int side, int64_t best, int64_t ticks) noexcept nogil:
+        """Compat: the tick up to which own orders are looked at when a side's best, or a trade, gets to `ticks`.
+
+        hftbacktest looks only at ticks beyond the side's best, unless it has fewer orders than there are such ticks:
+        then at all of them. The two differ for orders that a clear left on the wrong side of the best.
+        """
+        if side == BUY:
+            return NO_BID if best == NO_BID or self.order_count < ticks - best else best
+        return NO_ASK if best == NO_ASK or self.order_count < best - ticks else best
+
+    cdef void _crossed(self, int64_t ts, int side, int64_t before) noexcept nogil:
+        """The opposite best has come from `before` to our orders: they fill, in strict only as far as its levels go."""
         cdef int32_t i = 0
         cdef VenueOrder* order
         cdef int64_t best = self.book.bid.best if side == BUY else self.book.ask.best
-        cdef int64_t tick, take
+        cdef int64_t tick, take, reach = NO_BID if side == BUY else NO_ASK
         cdef bint gone
+        if self.compat:
+            reach = self._reach(side, before, best)
         while i < self.order_count:
             order = &self.orders[i]
-            if order.side == side or (order.price_ticks > best if side == BUY else order.price_ticks < best):
+            if order.side == side or (not reach < order.price_ticks <= best if side == BUY
+                                      else not best <= order.price_ticks < reach):
                 i += 1
                 continue
             gone = False
@@ -287,17 +315,19 @@ cdef class SimVenue:
         cdef int32_t i = 0
         cdef VenueOrder* order
         cdef double quantity = self._raw(lots)
-        cdef int64_t shared = lots, take
+        cdef int64_t shared = lots, take, reach = NO_BID if side == BUY else NO_ASK
         cdef bint gone
         if side == BUY:
             if self.sell_low > ticks:
                 return
-        elif self.buy_high < ticks:
+        elif side != SELL or self.buy_high < ticks:
             return
+        if self.compat:
+            reach = self._reach(side, self.book.bid.best if side == BUY else self.book.ask.best, ticks)
         while i < self.order_count:
             order = &self.orders[i]
             gone = False
-            if order.side != side:
+            if order.side != side and (order.price_ticks > reach if side == BUY else order.price_ticks < reach):
                 if order.price_ticks == ticks:
                     gone = self._at_price(ts, order, quantity, &shared)
                 elif order.price_ticks < ticks if side == BUY else order.price_ticks > ticks:
@@ -355,21 +385,18 @@ cdef class SimVenue:
     cdef int enqueue(self, const OrderCommand* command) noexcept nogil:
         """Send a command on its way; 0, or 1 when too many are in flight."""
         cdef int64_t latency, ts, last
-        cdef bint rejected = False
         cdef Event event
         if self.request_tail - self.request_head >= REQUESTS_MAX:
             return 1
         if self.latency.rows > 0:
-            latency = _interpolate(
-                self.latency.requested, self.latency.requested, self.latency.received, self.latency.rows,
-                &self.latency.entry_cursor, command.ts_local_ns, &rejected, self.latency.responded)
+            latency = _entry(&self.latency, command.ts_local_ns, self.compat)
         elif command.kind == CANCEL:
             latency = self.latency.cancel
         elif command.kind == AMEND:
             latency = self.latency.amend
         else:
             latency = self.latency.place
-        if rejected or latency < 0:
+        if latency < 0:
             memset(&event, 0, sizeof(Event))
             event.order_id = command.order_id
             event.instrument = command.instrument
@@ -379,7 +406,7 @@ cdef class SimVenue:
             event.aux = REJECTED_BEFORE_VENUE
             event.price_ticks = command.price_ticks
             event.sequence = command.kind
-            self._push(command.ts_local_ns + (latency if rejected else -latency), &event)
+            self._push(command.ts_local_ns - latency, &event)
             return 0
         ts = command.ts_local_ns + latency
         if self.request_tail > self.request_head:
@@ -461,7 +488,10 @@ cdef class SimVenue:
         self._fill(ts, order, False, best, order.leaves, book_quantity(self.book, opposite, best) < order.lots)
 
     cdef void _take_compat(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
-        """Compat with partial fills: levels from the best to the limit, which are not depleted."""
+        """Compat with partial fills: levels from the best to the limit, which are not depleted.
+
+        What a GTC order does not find fills at its limit; a buy comes to its limit's own level only so.
+        """
         cdef int opposite = SELL if order.side == BUY else BUY
         cdef int64_t best = self.book.ask.best if order.side == BUY else self.book.bid.best
         cdef int64_t step = 1 if order.side == BUY else -1
@@ -469,7 +499,7 @@ cdef class SimVenue:
         cdef double quantity, total = 0.0
         cdef bint enough = False
         if type == MARKET:
-            end = best + step * MARKET_TICKS_COMPAT
+            end = best + MARKET_TICKS_COMPAT if order.side == BUY else best - MARKET_TICKS_COMPAT - 1
         elif order.tif == FOK:
             tick = best
             while (tick < end if step > 0 else tick > end) and tick != NO_ASK and tick != NO_BID:
@@ -481,7 +511,7 @@ cdef class SimVenue:
             if not enough:
                 self._respond(ts, order, EXPIRED, NO_LIQUIDITY)
                 return
-        elif order.tif != IOC:
+        elif order.tif != IOC and order.side == BUY:
             end = order.price_ticks
         tick = best
         while (tick < end if step > 0 else tick > end) and tick != NO_ASK and tick != NO_BID:
@@ -620,16 +650,10 @@ cdef class SimVenue:
     cdef void _push(self, int64_t ts, const Event* event) noexcept nogil:
         """Put a reply on the way back; replies keep their order."""
         cdef int64_t at = ts
-        cdef bint rejected = False
         cdef Response* grown
         cdef int64_t waiting = self.response_tail - self.response_head
         if event.ts_exchange_ns != 0:
-            if self.latency.rows > 0:
-                at = ts + _interpolate(
-                    self.latency.received, self.latency.received, self.latency.responded, self.latency.rows,
-                    &self.latency.response_cursor, ts, &rejected, NULL)
-            else:
-                at = ts + self.latency.response
+            at = ts + (_answer(&self.latency, ts) if self.latency.rows > 0 else self.latency.response)
         if waiting > 0:
             at = max(at, self.responses[self.response_tail - 1].ts)
         if self.response_tail == self.response_capacity:

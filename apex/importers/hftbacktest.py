@@ -199,7 +199,7 @@ def _events(rows: Array, grids: tuple[Grid, Grid], order: Order, path: Path, row
     events = np.zeros(len(rows), EVENT_DTYPE)
     clear = kind == DEPTH_CLEAR_EVENT
     price, quantity = np.array(rows["px"], np.float64), np.array(rows["qty"], np.float64)
-    whole = clear & ~np.isfinite(price)                   # clears a side to its end
+    whole = clear & (~np.isfinite(price) | ~(buy | sell))  # a side to its end, or both
     price[whole], quantity[clear] = 0.0, 0.0
     events["price_ticks"] = _units(price, grids[0], path, row)
     events["quantity_lots"] = _units(quantity, grids[1], path, row)
