@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from apex._core.book cimport BookData
 from apex._core.events cimport Batch, Event, Level, OrderCommand
-from apex._core.ledger cimport Ledger
+from apex._core.ledger cimport Ledger, int128
 from apex._core.risk cimport DenyReason, RiskFacts, RiskGate
 from apex._core.signals cimport Signals
 
@@ -17,10 +17,10 @@ cdef enum OrderState:
     DONE_REJECTED = 6
     DONE_DENIED = 7      # never left the gate
 
-cdef struct OrderRow:            # 128 bytes: one intent that became an order, or was denied
+cdef struct OrderRow:            # 136 bytes: one intent that became an order, or was denied
     int64_t ts_sent_ns           # local
     int64_t ts_ack_ns            # local, first reply; 0 = none
-    int64_t ts_done_ns           # local, last change
+    int64_t ts_done_ns           # local, last change of the order
     int64_t ts_venue_ns          # venue, last change; 0 = none
     uint64_t id
     int64_t price_ticks
@@ -40,6 +40,8 @@ cdef struct OrderRow:            # 128 bytes: one intent that became an order, o
     uint8_t venue_reason
     uint16_t deny_reason         # ALLOWED = passed
     int64_t slot                 # place among its instrument's active orders, -1 = none
+    int64_t pending_ticks        # price that an amendment in flight asks for, 0 = none
+    int64_t pending_lots         # lots that it adds, counted as open until it is answered
 
 cdef struct FillRow:             # 80 bytes
     int64_t ts_venue_ns
@@ -73,21 +75,26 @@ cdef struct LocalSide:           # what we know of one instrument
     BookData* book
     int64_t book_ts_ns           # last depth message
     int64_t mid2                 # last valid bid + ask
-    int64_t move_mid2            # where on_move was last told
     int64_t open_buy_lots, open_sell_lots
     int32_t* active              # indices into orders
-    int32_t active_count
+    int32_t active_count, active_capacity
+    uint32_t dirty               # what the message that is not yet whole has changed: DIRTY_BOOK, DIRTY_TRADE
     bint synced
     bint has_mid
 
-cdef struct BarState:            # one bar that a strategy asked for; prices in ticks, volumes in lots
-    int64_t interval_ns
-    int64_t end_ns
+cdef struct Candle:              # prices in ticks, volumes in lots
     int64_t open, high, low, close
     int64_t volume, taker_buy, trades
+
+cdef struct BarState:            # one bar that a strategy asked for
+    int64_t interval_ns
+    int64_t end_ns               # excluded
+    Candle now
+    Candle ahead                 # trades stamped `end_ns`, which come before the timer of that time
+    int64_t close                # of the last bar with trades
     int32_t slot
     int32_t instrument
-    bint known                   # a trade was seen: `close` is a price
+    bint known                   # `close` is a price
 
 cdef class View
 cdef class Strategy
@@ -97,6 +104,7 @@ cdef class Slot:                 # one strategy in the engine
     cdef View view
     cdef object on_timer, on_signal, on_book, on_fill, on_bar
     cdef int64_t move_ticks
+    cdef int64_t[::1] move_base      # [instruments] mid2 where on_book was last told; NEVER = before the first mid
     cdef bint wants_rows
     cdef bint waits                  # timers and bars only once every instrument had a two-sided book
     cdef int index
@@ -145,11 +153,15 @@ cdef class Engine:
     cdef int on_reply(self, const Event* event) except -1
     cdef int on_timers(self, int64_t now) except -1
     cdef int on_grid(self, int64_t now) except -1
-    cdef int _book_changed(self, int instrument, bint valid) except -1
+    cdef int _trades(self, int instrument, const Batch* batch, const Level* level, const Event* row) except -1
+    cdef int _message_end(self, int instrument) except -1
+    cdef int _moves(self, int instrument, int64_t mid2) except -1
     cdef int _signals(self, int instrument, uint32_t dirty) except -1
     cdef int _filled(self, OrderRow* order, const Event* event) except -1
     cdef int _close(self, OrderRow* order) except -1
-    cdef _amended(self, int64_t index, const Event* event)
+    cdef void _amended(self, OrderRow* order, int64_t price, int64_t lots) noexcept nogil
+    cdef void _open(self, OrderRow* order, int64_t lots) noexcept nogil
+    cdef int _activate(self, int64_t index) except -1
     cdef int64_t submit(self, Slot slot, OrderCommand* command) except -1
     cdef int64_t request(self, Slot slot, int64_t index, int kind, int64_t price, int64_t lots) except -1
     cdef int _facts(self, int instrument, RiskFacts* facts) except -1
@@ -171,4 +183,5 @@ cdef class View:
 
 cdef class Strategy:
     cdef readonly object params
-    cdef int on_batch(self, View view, int instrument, const Batch* batch, const Level* levels) except -1
+    cdef int on_batch(self, View view, int instrument, const Batch* batch, const Level* levels,
+                      const Event* rows) except -1

@@ -199,8 +199,16 @@ class Engine:
     def __init__(self, count: int, ledger: Ledger, gate: RiskGate, signals: Signals, features: list[Any],
                  compat: bool = False, synced: Sequence[int] = (),
                  grids: Sequence[tuple[int, int, int, int]] = (), cash: int = 0) -> None: ...
-    def step(self, events: NDArray[Any]) -> None:
-        """Apply canonical rows in order: the same effect as their packed form."""
+    def step(self, rows: NDArray[Any]) -> None:
+        """Apply canonical rows in order: the same effect as their packed form.
+
+        Raises
+        ------
+        TypeError, IndexError
+            For rows that are not EVENT_DTYPE, or of an instrument that is not here.
+        AssertionError
+            For a reply to an order that was never sent.
+        """
     def add_strategy(self, strategy: Strategy) -> View: ...
     def start(self, now: int) -> None: ...
     def stop(self) -> None: ...

@@ -18,12 +18,14 @@ from apex._core.events cimport (
     SNAPSHOT_BEGIN, TIMER, TRADE,
 )
 from apex._core.features cimport Features
-from apex._core.ledger cimport Position
+from apex._core.ledger cimport Position, apex_fits, apex_mul2, apex_saturate, int128
 from apex._core.risk cimport ALLOWED
 from apex._core.signals cimport DIRTY_BOOK, DIRTY_TRADE
 
+from apex._core.events import EVENT_DTYPE
+
 cdef enum:
-    ACTIVE_MAX = 4096        # working orders of one instrument
+    ACTIVE_FIRST = 256       # room for working orders of one instrument; doubled when it is full
     TIMERS_MAX = 256
     BARS_MAX = 64
 
@@ -82,8 +84,12 @@ cdef class Strategy:
     def on_stop(self, view):
         """Called once after the last event."""
 
-    cdef int on_batch(self, View view, int instrument, const Batch* batch, const Level* levels) except -1:
-        """Every message of the local view: for subclasses written in Cython that set `Slot.wants_rows`."""
+    cdef int on_batch(self, View view, int instrument, const Batch* batch, const Level* levels,
+                      const Event* rows) except -1:
+        """Every message of the local view: for subclasses written in Cython that set `wants_rows`.
+
+        `batch.encoding` says whether its `count` rows begin at `levels` or at `rows`.
+        """
         return 0
 
 
@@ -110,7 +116,8 @@ cdef class Engine:
             raise MemoryError("no memory for the engine")
         for i in range(count):
             self.local[i].book = book_new()
-            self.local[i].active = <int32_t*> calloc(ACTIVE_MAX, sizeof(int32_t))
+            self.local[i].active = <int32_t*> calloc(ACTIVE_FIRST, sizeof(int32_t))
+            self.local[i].active_capacity = ACTIVE_FIRST
             if self.local[i].book == NULL or self.local[i].active == NULL:
                 raise MemoryError("no memory for the engine's books")
         self.timer_next = self.bar_next = NEVER
@@ -145,12 +152,17 @@ cdef class Engine:
 
     # ---- events in ---------------------------------------------------------------------------------------------
 
-    def step(self, const Event[::1] events not None):
-        """Apply canonical rows in order: the same effect as their packed form."""
+    def step(self, rows not None):
+        """Apply canonical rows in order; see engine.pyi."""
         cdef Py_ssize_t i
         cdef Batch batch
         cdef Level level
+        if rows.dtype != EVENT_DTYPE:
+            raise TypeError(f"step: rows of {EVENT_DTYPE} are needed, not {rows.dtype}")
+        cdef const Event[::1] events = rows
         for i in range(events.shape[0]):
+            if events[i].instrument >= <uint32_t> self.count:
+                raise IndexError(f"row {i}: instrument {events[i].instrument} is not in this run: it has {self.count}")
             if events[i].kind >= ACK and events[i].kind <= FILL:
                 self.on_reply(&events[i])
             elif events[i].kind == TIMER:
@@ -173,9 +185,7 @@ cdef class Engine:
         cdef uint32_t i
         self.now = now
         self.rows += batch.count
-        if batch.kind == BOOK_LEVEL:
-            if not side.synced:
-                return 0
+        if batch.kind == BOOK_LEVEL and side.synced:
             if batch.encoding == LEVELS:
                 if self.compat:
                     book_set_levels(book, level, batch.count, True)
@@ -189,28 +199,11 @@ cdef class Engine:
                         book_set(book, row[i].side, row[i].price_ticks, row[i].quantity_lots, False)
             book_end_message(book)
             side.book_ts_ns = now
-            if batch.flags & LAST_IN_BATCH:
-                self._book_changed(instrument, True)
+            side.dirty |= DIRTY_BOOK
         elif batch.kind == TRADE:
-            if self.bar_count and not batch.flags & NOT_MARKET:
-                for i in range(batch.count * self.bar_count):
-                    if self.bars[i % self.bar_count].instrument != instrument:
-                        continue
-                    if batch.encoding == LEVELS:
-                        _bar_trade(&self.bars[i % self.bar_count], level[i // self.bar_count].side,
-                                   level[i // self.bar_count].price_ticks, level[i // self.bar_count].quantity_lots)
-                    else:
-                        _bar_trade(&self.bars[i % self.bar_count], row[i // self.bar_count].side,
-                                   row[i // self.bar_count].price_ticks, row[i // self.bar_count].quantity_lots)
-            if self.uses_features and not batch.flags & NOT_MARKET:
-                for i in range(batch.count):
-                    if batch.encoding == LEVELS:
-                        (<Features> self.features[instrument]).on_trade(
-                            level[i].side, level[i].price_ticks, level[i].quantity_lots, now)
-                    else:
-                        (<Features> self.features[instrument]).on_trade(
-                            row[i].side, row[i].price_ticks, row[i].quantity_lots, now)
-                self._signals(instrument, DIRTY_TRADE)
+            if not batch.flags & NOT_MARKET and (self.bar_count or self.uses_features):
+                self._trades(instrument, batch, level, row)
+                side.dirty |= DIRTY_TRADE
         elif batch.kind == BOOK_CLEAR:
             for i in range(batch.count):
                 if batch.flags & CLEAR_TO:
@@ -223,47 +216,82 @@ cdef class Engine:
                 else:
                     book_clear(book, row[i].side)
             book_end_message(book)
+            side.dirty |= DIRTY_BOOK
         elif batch.kind == SNAPSHOT_BEGIN:
             book_clear(book, 0)
             side.synced = True
+            side.dirty |= DIRTY_BOOK
             if self.uses_features:
                 (<Features> self.features[instrument]).on_gap()
         elif batch.kind == LINK_GAP or batch.kind == LINK_DOWN:
             side.synced = False
+            side.dirty = 0
             if self.uses_features:
                 (<Features> self.features[instrument]).on_gap()
-            self._book_changed(instrument, False)
+        if batch.flags & LAST_IN_BATCH and side.dirty:
+            self._message_end(instrument)
         if self.uses_rows:
             for slot in self.slots:
                 if (<Slot> slot).wants_rows:
-                    (<Slot> slot).strategy.on_batch((<Slot> slot).view, instrument, batch, levels + batch.first)
+                    (<Slot> slot).strategy.on_batch((<Slot> slot).view, instrument, batch, level, row)
         return 0
 
-    cdef int _book_changed(self, int instrument, bint valid) except -1:
-        """After a whole depth message: mid, features, signals, moves."""
+    cdef int _trades(self, int instrument, const Batch* batch, const Level* level, const Event* row) except -1:
+        """Market trades, for bars and features."""
+        cdef Event trade
+        cdef uint32_t i
+        cdef int bar
+        for i in range(batch.count):
+            if batch.encoding == LEVELS:
+                trade.side, trade.price_ticks, trade.quantity_lots = (
+                    level[i].side, level[i].price_ticks, level[i].quantity_lots)
+            else:
+                trade = row[i]
+            for bar in range(self.bar_count):
+                if self.bars[bar].instrument == instrument:
+                    _bar_trade(&self.bars[bar], trade.side, trade.price_ticks, trade.quantity_lots, self.now)
+            if self.uses_features:
+                (<Features> self.features[instrument]).on_trade(
+                    trade.side, trade.price_ticks, trade.quantity_lots, self.now)
+        return 0
+
+    cdef int _message_end(self, int instrument) except -1:
+        """After a whole message: mid and features of a changed book, then signals, then moves."""
         cdef LocalSide* side = &self.local[instrument]
-        cdef int64_t bid = side.book.bid.best, ask = side.book.ask.best, moved
-        cdef Slot slot
-        valid = valid and bid != NO_BID and ask != NO_ASK and bid < ask
-        if valid:
-            side.mid2 = bid + ask
-            if not side.has_mid:
+        cdef int64_t bid = side.book.bid.best, ask = side.book.ask.best
+        cdef uint32_t dirty = side.dirty
+        cdef bint valid = bid != NO_BID and ask != NO_ASK and bid < ask
+        side.dirty = 0
+        if dirty & DIRTY_BOOK:
+            if valid:
+                side.mid2 = bid + ask
+                self.ready += not side.has_mid
                 side.has_mid = True
-                side.move_mid2 = side.mid2
-                self.ready += 1
+            if self.uses_features:
+                (<Features> self.features[instrument]).on_book(
+                    bid, book_quantity(side.book, BUY, bid) if valid else 0,
+                    ask, book_quantity(side.book, SELL, ask) if valid else 0, valid, self.now)
         if self.uses_features:
-            (<Features> self.features[instrument]).on_book(
-                bid, book_quantity(side.book, BUY, bid) if valid else 0,
-                ask, book_quantity(side.book, SELL, ask) if valid else 0, valid, self.now)
-            self._signals(instrument, DIRTY_BOOK)
-        if self.uses_moves and valid:
-            moved = side.mid2 - side.move_mid2
-            for slot in self.slots:
-                if slot.move_ticks > 0 and (moved >= 2 * slot.move_ticks or -moved >= 2 * slot.move_ticks):
-                    side.move_mid2 = side.mid2
-                    slot.view.source = instrument
-                    self.calls += 1
-                    slot.on_book(slot.view)
+            self._signals(instrument, dirty)
+        if self.uses_moves and valid and dirty & DIRTY_BOOK:
+            self._moves(instrument, side.mid2)
+        return 0
+
+    cdef int _moves(self, int instrument, int64_t mid2) except -1:
+        """Call the strategies for which the mid has moved far enough."""
+        cdef Slot slot
+        cdef int64_t moved
+        for slot in self.slots:
+            if slot.move_ticks == 0:
+                continue
+            if slot.move_base[instrument] == NEVER:
+                slot.move_base[instrument] = mid2
+            moved = mid2 - slot.move_base[instrument]
+            if moved >= 2 * slot.move_ticks or -moved >= 2 * slot.move_ticks:
+                slot.move_base[instrument] = mid2
+                slot.view.source = instrument
+                self.calls += 1
+                slot.on_book(slot.view)
         return 0
 
     cdef int _signals(self, int instrument, uint32_t dirty) except -1:
@@ -317,8 +345,11 @@ cdef class Engine:
         """One row of the equity curve."""
         cdef EquityRow* row
         cdef int i
-        cdef int64_t gross = 0, exposure = 0, value, fees = 0, spread = 0
+        cdef int128 gross = 0, exposure = 0, fees = 0, spread = 0
+        cdef int64_t value
         cdef Position* p
+        if self.equity_count and self.equity[self.equity_count - 1].ts_ns == now:
+            self.equity_count -= 1                      # one row a time: the last word counts
         if self.equity_count == self.equity_capacity:
             self.equity_capacity = max(1024, 2 * self.equity_capacity)
             row = <EquityRow*> realloc(self.equity, self.equity_capacity * sizeof(EquityRow))
@@ -330,16 +361,17 @@ cdef class Engine:
                 raise MemoryError("no memory for the equity curve")
         for i in range(self.count):
             p = &self.ledger.positions[i]
-            gross += self.ledger.gross_pnl(i, self.local[i].mid2)
-            fees += p.fees
-            spread += p.spread_captured
+            gross = gross + self.ledger.gross_pnl(i, self.local[i].mid2)
+            fees = fees + p.fees
+            spread = spread + p.spread_captured
             value = self.ledger.value(i, self.local[i].mid2, p.lots)
-            exposure += value if value > 0 else -value
+            exposure = exposure + (value if value > 0 else -value)
             self.marks[self.equity_count * self.count + i].lots = p.lots
             self.marks[self.equity_count * self.count + i].mid2 = self.local[i].mid2 if self.local[i].has_mid else 0
         row = &self.equity[self.equity_count]
-        row.ts_ns, row.gross, row.fees, row.net = now, gross, fees, gross - fees
-        row.spread, row.exposure = spread, exposure
+        row.ts_ns, row.net = now, apex_saturate(gross - fees)
+        row.gross, row.fees = apex_saturate(gross), apex_saturate(fees)
+        row.spread, row.exposure = apex_saturate(spread), apex_saturate(exposure)
         self.equity_count += 1
         self.now = max(self.now, now)
         self._roll(row.net)
@@ -356,11 +388,11 @@ cdef class Engine:
 
     cdef int64_t _equity(self) noexcept nogil:
         """Net P&L of all instruments at their last mids, cash units."""
-        cdef int64_t total = 0
+        cdef int128 total = 0
         cdef int i
         for i in range(self.count):
-            total += self.ledger.net_pnl(i, self.local[i].mid2)
-        return total
+            total = total + self.ledger.net_pnl(i, self.local[i].mid2)
+        return apex_saturate(total)
 
     # ---- replies -----------------------------------------------------------------------------------------------
 
@@ -375,9 +407,10 @@ cdef class Engine:
         order = &self.orders[index]
         if order.ts_ack_ns == 0:
             order.ts_ack_ns = self.now
-        order.ts_done_ns = self.now
-        if event.ts_exchange_ns and not (event.kind == REJECT and order.state > WORKING):
-            order.ts_venue_ns = event.ts_exchange_ns
+        if not (event.kind == REJECT and order.state > WORKING):
+            order.ts_done_ns = self.now
+            if event.ts_exchange_ns:
+                order.ts_venue_ns = event.ts_exchange_ns
         if event.kind == FILL:
             self._filled(order, event)
             slot = <Slot> self.slots[<Py_ssize_t> (order.id >> 54)]
@@ -385,15 +418,18 @@ cdef class Engine:
                 self.calls += 1
                 slot.on_fill(slot.view)
         elif event.kind == ACK:
-            order.state = WORKING
+            if order.state == IN_FLIGHT:
+                order.state = WORKING
             if order.pending == AMEND:
-                self._amended(index, event)
+                self._amended(order, event.price_ticks, event.quantity_lots)
             order.pending = 0
         elif event.kind == REJECT:
             if order.pending == PLACE:
                 order.state = DONE_REJECTED
                 order.venue_reason = <uint8_t> event.aux
                 self._close(order)
+            elif order.pending == AMEND:
+                self._amended(order, order.price_ticks, order.quantity_lots)
             order.pending = 0
         else:
             order.state = DONE_CANCELED if event.kind == CANCELED else DONE_EXPIRED
@@ -402,22 +438,27 @@ cdef class Engine:
             self._close(order)
         return 0
 
-    cdef _amended(self, int64_t index, const Event* event):
-        cdef OrderRow* order = &self.orders[index]
-        cdef LocalSide* side = &self.local[order.instrument]
-        cdef int64_t change = event.quantity_lots - order.quantity_lots
-        order.price_ticks = event.price_ticks
-        order.quantity_lots = event.quantity_lots
+    cdef void _open(self, OrderRow* order, int64_t lots) noexcept nogil:
+        """Count lots of an active order as open; negative: no longer."""
         if order.slot >= 0:
             if order.side == BUY:
-                side.open_buy_lots += change
+                self.local[order.instrument].open_buy_lots += lots
             else:
-                side.open_sell_lots += change
+                self.local[order.instrument].open_sell_lots += lots
+
+    cdef void _amended(self, OrderRow* order, int64_t price, int64_t lots) noexcept nogil:
+        """An amendment is answered: the order has this price and quantity."""
+        self._open(order, lots - order.quantity_lots - order.pending_lots)
+        order.price_ticks, order.quantity_lots = price, lots
+        order.pending_ticks = order.pending_lots = 0
 
     cdef int _filled(self, OrderRow* order, const Event* event) except -1:
         cdef LocalSide* side = &self.local[order.instrument]
         cdef bint maker = (event.flags & MAKER) != 0
+        cdef int128 cost = apex_mul2(event.price_ticks, event.quantity_lots) + order.cost
         cdef FillRow* fill
+        if not apex_fits(cost):
+            raise OverflowError(f"the fills of order {order.id} overflow its sum of ticks times lots")
         if self.fill_count == self.fill_capacity:
             self.fill_capacity = max(1024, 2 * self.fill_capacity)
             fill = <FillRow*> realloc(self.fills, self.fill_capacity * sizeof(FillRow))
@@ -440,13 +481,9 @@ cdef class Engine:
         order.filled_lots += event.quantity_lots
         order.fills += 1
         order.last_lots, order.last_ticks = event.quantity_lots, event.price_ticks
-        order.cost += event.price_ticks * event.quantity_lots
+        order.cost = <int64_t> cost
         order.fee += fill.fee
-        if order.slot >= 0:
-            if order.side == BUY:
-                side.open_buy_lots -= event.quantity_lots
-            else:
-                side.open_sell_lots -= event.quantity_lots
+        self._open(order, -event.quantity_lots)
         if order.pending == PLACE:
             order.pending = 0
         if order.filled_lots >= order.quantity_lots:
@@ -459,14 +496,11 @@ cdef class Engine:
     cdef int _close(self, OrderRow* order) except -1:
         """Take an order off its instrument's active list."""
         cdef LocalSide* side = &self.local[order.instrument]
-        cdef int64_t left = order.quantity_lots - order.filled_lots
         cdef int32_t last
         if order.slot < 0:
             return 0
-        if order.side == BUY:
-            side.open_buy_lots -= left
-        else:
-            side.open_sell_lots -= left
+        self._open(order, -(order.quantity_lots - order.filled_lots + order.pending_lots))
+        order.pending_ticks = order.pending_lots = 0
         side.active_count -= 1
         last = side.active[side.active_count]
         side.active[order.slot] = last
@@ -494,6 +528,7 @@ cdef class Engine:
         cdef LocalSide* other
         cdef OrderRow* order
         cdef int64_t value, equity = self._equity()
+        cdef int128 gross = 0
         cdef int i
         memset(facts, 0, sizeof(RiskFacts))
         facts.now_ns = self.now
@@ -509,15 +544,20 @@ cdef class Engine:
             order = &self.orders[side.active[i]]
             if order.type == MARKET:
                 continue
+            # An amendment in flight: the order may already stand at either price.
             if order.side == BUY:
-                facts.own_best_bid_ticks = max(facts.own_best_bid_ticks, order.price_ticks)
+                facts.own_best_bid_ticks = max(facts.own_best_bid_ticks, max(order.price_ticks, order.pending_ticks))
             else:
                 facts.own_best_ask_ticks = min(facts.own_best_ask_ticks, order.price_ticks)
+                if order.pending_ticks:
+                    facts.own_best_ask_ticks = min(facts.own_best_ask_ticks, order.pending_ticks)
         for i in range(self.count):
             other = &self.local[i]
             value = self.ledger.value(i, other.mid2, self.ledger.positions[i].lots)
-            facts.gross_notional += value if value > 0 else -value
-            facts.gross_notional += self.ledger.value(i, other.mid2, other.open_buy_lots + other.open_sell_lots)
+            gross = gross + (value if value > 0 else -value)
+            gross = gross + self.ledger.value(i, other.mid2, other.open_buy_lots)
+            gross = gross + self.ledger.value(i, other.mid2, other.open_sell_lots)
+        facts.gross_notional = apex_saturate(gross)
         self._roll(equity)
         facts.equity_now, facts.equity_peak = equity, self.equity_peak
         facts.equity_day_start = self.equity_day_start
@@ -527,12 +567,10 @@ cdef class Engine:
     cdef int64_t submit(self, Slot slot, OrderCommand* command) except -1:
         """Pass a new order through the gate; its id, or 0 when it was denied (the row says why)."""
         cdef RiskFacts facts
-        cdef LocalSide* side
         cdef OrderRow* order
         cdef DenyReason reason
         if command.instrument >= <uint32_t> self.count:
             raise IndexError(f"instrument {command.instrument} is not in this run: it has {self.count}")
-        side = &self.local[command.instrument]
         self.intents += 1
         order = self._new_row()
         command.ts_local_ns = self.now
@@ -547,8 +585,6 @@ cdef class Engine:
             command.instrument, command.side, command.type, command.tif)
         order.slot = -1
         self._facts(command.instrument, &facts)
-        if side.active_count >= ACTIVE_MAX:
-            facts.facts_known = False
         reason = self.gate.submit(command, &facts)
         order.deny_reason = <uint16_t> reason
         self.sent += 1
@@ -558,14 +594,24 @@ cdef class Engine:
             return 0
         order.state = IN_FLIGHT
         order.pending = PLACE
-        order.slot = side.active_count
-        side.active[side.active_count] = <int32_t> (self.order_count - 1)
-        side.active_count += 1
-        if order.side == BUY:
-            side.open_buy_lots += order.quantity_lots
-        else:
-            side.open_sell_lots += order.quantity_lots
+        self._activate(self.order_count - 1)
+        self._open(order, order.quantity_lots)
         return <int64_t> order.id
+
+    cdef int _activate(self, int64_t index) except -1:
+        """Put an order on its instrument's active list."""
+        cdef LocalSide* side = &self.local[self.orders[index].instrument]
+        cdef int32_t* grown
+        if side.active_count == side.active_capacity:
+            grown = <int32_t*> realloc(side.active, 2 * side.active_capacity * sizeof(int32_t))
+            if grown == NULL:
+                raise MemoryError("no memory for the working orders")
+            side.active = grown
+            side.active_capacity *= 2
+        self.orders[index].slot = side.active_count
+        side.active[side.active_count] = <int32_t> index
+        side.active_count += 1
+        return 0
 
     cdef int64_t request(self, Slot slot, int64_t index, int kind, int64_t price, int64_t lots) except -1:
         """Cancel or amend a working order with nothing pending; 1 when it was sent."""
@@ -582,10 +628,14 @@ cdef class Engine:
         command.instrument, command.kind, command.side = order.instrument, kind, order.side
         command.type, command.tif = order.type, order.tif
         self._facts(order.instrument, &facts)
-        facts.amended_lots = order.quantity_lots - order.filled_lots if kind == AMEND else 0
+        facts.amended_lots = order.quantity_lots if kind == AMEND else 0
         if self.gate.submit(&command, &facts) != ALLOWED:
             return 0
         order.pending = kind
+        if kind == AMEND:
+            order.pending_ticks = price
+            order.pending_lots = max(lots - order.quantity_lots, 0)
+            self._open(order, order.pending_lots)
         self.sent += 1
         return 1
 

@@ -23,6 +23,8 @@ cdef class View:
                     engine.timers[i].next_ns = min(engine.timers[i].next_ns, due)
                     engine.timer_next = min(engine.timer_next, due)
                     return 0
+        if interval and due > engine.timers_end:
+            return 0
         if engine.timer_count == TIMERS_MAX:
             raise ValueError(f"more than {TIMERS_MAX} timers in one run")
         engine.timers[engine.timer_count].interval_ns = interval
@@ -39,7 +41,7 @@ cdef class View:
         self._timer(step, self.engine.now + step)
 
     def at(self, int64_t ts_ns):
-        self._timer(0, ts_ns)
+        self._timer(0, max(ts_ns, self.engine.now))
 
     def when(self, feature, above=None, below=None, hysteresis=0.0, cooldown="0ns", instrument=None):
         rule = self.engine.signals.when(
@@ -55,11 +57,16 @@ cdef class View:
         self.engine.uses_features = True
 
     def on_move(self, int64_t ticks=1):
-        if ticks < 1:
-            raise ValueError("on_move needs at least 1 tick")
+        cdef int i
+        if not 1 <= ticks <= 1 << 60:
+            raise ValueError(f"on_move needs at least 1 tick, and at most 2^60, not {ticks}")
         if self.slot.on_book is None:
             raise ValueError("on_move calls on_book, which this strategy does not have")
         self.slot.move_ticks = ticks
+        self.slot.move_base = np.full(self.engine.count, NEVER, np.int64)
+        for i in range(self.engine.count):
+            if self.engine.local[i].has_mid:
+                self.slot.move_base[i] = self.engine.local[i].mid2
         self.engine.uses_moves = True
 
     def on_bar(self, interval, instrument=None):
@@ -74,6 +81,8 @@ cdef class View:
             raise ValueError(f"more than {BARS_MAX} bars in one run")
         bar = &engine.bars[engine.bar_count]
         bar.interval_ns, bar.end_ns = step, (engine.now // step + 1) * step
+        if bar.end_ns > engine.timers_end:
+            bar.end_ns = NEVER
         bar.slot, bar.instrument = self.slot.index, self.instrument if instrument is None else instrument
         if not 0 <= bar.instrument < engine.count:
             raise IndexError(f"instrument {instrument} is not in this run: it has {engine.count}")
@@ -230,6 +239,8 @@ cdef class View:
         cdef int64_t index = <int64_t> (id & COUNTER_MASK) - 1
         if index < 0 or index >= self.engine.order_count or self.engine.orders[index].id != id:
             raise KeyError(f"order {id} is not one of this run")
+        if <int> (id >> 54) != self.slot.index:
+            raise KeyError(f"order {id} is another strategy's")
         return index
 
     def amend(self, uint64_t id, int64_t price_ticks, int64_t quantity_lots):
