@@ -60,7 +60,7 @@ cdef struct Response:
 cdef class SimVenue:
     cdef BookData* book
     cdef Latency latency
-    cdef VenueOrder* orders          # time priority
+    cdef VenueOrder* orders          # compat: time priority; strict: side, price, time
     cdef int32_t order_count
     cdef int64_t buy_low, buy_high, sell_low, sell_high   # range of our resting ticks
     cdef Request* requests
@@ -70,16 +70,18 @@ cdef class SimVenue:
     cdef int64_t* used_tick          # levels that our takers have swept
     cdef int64_t* used_lots
     cdef uint8_t* used_side
-    cdef int32_t used_count
+    cdef int32_t used_count, used_capacity
     cdef double lot_num, lot_den, lot_size, power
     cdef int32_t queue
     cdef int32_t instrument
     cdef bint compat, partial, synced, failed
     cdef uint64_t trade_id
     cdef readonly uint64_t rejected_by_defect
+    cdef SimVenue following          # the next instrument's, of the same gateway
 
     cdef void on_batch(self, const Batch* batch, const Level* levels, const Event* rows) noexcept nogil
     cdef void on_requests(self, int64_t ts) noexcept nogil
+    cdef int deliver(self, const OrderCommand* command) noexcept nogil
     cdef int enqueue(self, const OrderCommand* command) noexcept nogil
     cdef void _level(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef void _trade(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
@@ -89,18 +91,21 @@ cdef class SimVenue:
     cdef void _crossed(self, int64_t ts, int side, int64_t before) noexcept nogil
     cdef int64_t _available(self, int side, int64_t ticks) noexcept nogil
     cdef void _use(self, int side, int64_t ticks, int64_t lots) noexcept nogil
+    cdef bint _used_grow(self) noexcept nogil
     cdef void _forget(self, int side, int64_t ticks) noexcept nogil
     cdef void _place(self, int64_t ts, const OrderCommand* command) noexcept nogil
     cdef void _place_order(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
     cdef void _take_whole(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
     cdef void _take_compat(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
-    cdef void _take_strict(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
     cdef void _rest(self, int64_t ts, VenueOrder* order) noexcept nogil
     cdef void _cancel(self, int64_t ts, const OrderCommand* command) noexcept nogil
     cdef void _amend(self, int64_t ts, const OrderCommand* command) noexcept nogil
     cdef bint _fill(self, int64_t ts, VenueOrder* order, bint maker, int64_t ticks, double quantity,
                     bint optimistic) noexcept nogil
-    cdef bint _at_price(self, int64_t ts, VenueOrder* order, double quantity, int64_t* shared) noexcept nogil
+    cdef void _report(self, int64_t ts, VenueOrder* order, bint maker, int64_t ticks, int64_t lots, int64_t left,
+                      bint optimistic) noexcept nogil
+    cdef int64_t _pass(self, VenueOrder* order, double quantity, int64_t* sure) noexcept nogil
+    cdef bint _at_price(self, int64_t ts, VenueOrder* order, double quantity) noexcept nogil
     cdef void _respond(self, int64_t ts, VenueOrder* order, int kind, int reason) noexcept nogil
     cdef void _push(self, int64_t ts, const Event* event) noexcept nogil
     cdef void _remove(self, int32_t index) noexcept nogil
@@ -109,7 +114,5 @@ cdef class SimVenue:
     cdef double _raw(self, int64_t lots) noexcept nogil
 
 cdef class SimGateway(Gateway):
-    cdef list venues
-    cdef void** table
-    cdef int count
+    cdef SimVenue first
     cdef int send(self, const OrderCommand* command) noexcept nogil
