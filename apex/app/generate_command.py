@@ -1,0 +1,121 @@
+"""`apex generate`: a market from order flow, decided by a seed, to a tape."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apex._core.events import EVENT_DTYPE
+from apex._core.market import INSTRUMENTS_MAX, PRICE_TICKS_MAX, PRICE_TICKS_MIN, ROWS_MIN, Market
+from apex.app.console import Outcome, pairs, progress, stamp
+from apex.domain.decimals import of_units, scaled
+from apex.domain.errors import ConfigError
+from apex.domain.instrument import Instrument
+from apex.store.writer import TapeWriter
+
+ROWS_MAX = (1 << 32) - 1
+"""What fits on one tape."""
+CHUNK = 1 << 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--seed", type=int, required=True, metavar="N", help="decides the whole market; 0 to 2^64 - 1")
+    parser.add_argument("--events", type=int, required=True, metavar="M", help="rows of the tape, snapshots included")
+    parser.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
+    parser.add_argument("--instruments", type=int, default=1, metavar="N", help="markets beside each other (1)")
+    parser.add_argument("--tick", default="0.1", metavar="STEP", help="price step (0.1)")
+    parser.add_argument("--lot", default="0.001", metavar="STEP", help="quantity step (0.001)")
+    parser.add_argument("--price", default="60000", metavar="PRICE", help="where prices begin (60000)")
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Generate and say what came out."""
+    instruments, ticks = _instruments(args.instruments, args.tick, args.lot, args.price)
+    if not 0 <= args.seed < 1 << 64:
+        raise ConfigError(f"seed {args.seed} is not in 0 .. 2^64 - 1", "--seed", "Give for example --seed 7")
+    least = ROWS_MIN * len(instruments)
+    if not least <= args.events <= ROWS_MAX:
+        raise ConfigError(f"{args.events} events: a tape of {len(instruments)} instrument(s) has {least:,} to "
+                          f"{ROWS_MAX:,}", "--events", "Give for example --events 1000000")
+    with progress("generate", args.events) as advance:
+        header = generate(Path(args.out), args.seed, args.events, instruments, ticks, advance=advance)
+    value = {
+        "events": header["row_count"], "content_hash": header["content_hash"], "seed": args.seed,
+        "kinds": header["kinds"], "first_ts": header["first_ts"], "last_ts": header["last_ts"],
+        "instruments": [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments],
+    }
+    return Outcome(value, lambda console: _show(console, value, args.out))
+
+
+def generate(out: Path, seed: int, rows: int, instruments: Sequence[Instrument], price_ticks: int, *,
+             chunk: int = CHUNK, advance: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
+    """Write a market to a tape; memory does not grow with it.
+
+    Parameters
+    ----------
+    out : Path
+        The tape, replaced on success.
+    seed, rows, price_ticks
+        See `apex._core.market.Market`; every instrument begins at the same price.
+    chunk : int
+        Rows generated at once; changes nothing on the tape.
+    advance : callable
+        Told the number of rows done.
+
+    Returns
+    -------
+    dict
+        The tape's header.
+    """
+    none = np.zeros(0, EVENT_DTYPE)
+    market = Market(seed, rows, [price_ticks] * len(instruments))
+    with TapeWriter(out, instruments, source="generate", seed=seed) as tape:
+        while market.rows_left:
+            tape.append(*market.take(chunk), none)
+            advance(rows - market.rows_left)
+    return tape.header
+
+
+def _instruments(count: int, tick: str, lot: str, price: str) -> tuple[list[Instrument], int]:
+    """The instruments and their first price in ticks; errors name the option."""
+    if not 1 <= count <= INSTRUMENTS_MAX:
+        raise ConfigError(f"{count} instruments: give 1 to {INSTRUMENTS_MAX}", "--instruments")
+    for option, text in (("--tick", tick), ("--lot", lot), ("--price", price)):
+        try:
+            positive = scaled(text)[0] > 0
+        except ConfigError as error:
+            error.where = option
+            raise
+        if not positive:
+            raise ConfigError(f"{text!r} is not > 0", option, "Give a positive decimal")
+    made = [Instrument(f"SIM{i + 1}USDT", "generated", tick, lot, base=f"SIM{i + 1}", quote="USDT")
+            for i in range(count)]
+    try:
+        ticks = made[0].ticks(price)
+    except ConfigError as error:
+        error.where = "--price"
+        raise
+    if not PRICE_TICKS_MIN <= ticks <= PRICE_TICKS_MAX:
+        low, high = of_units(PRICE_TICKS_MIN, tick), of_units(PRICE_TICKS_MAX, tick)
+        raise ConfigError(f"a price of {price} with ticks of {tick}: only {low} to {high} can be generated", "--price",
+                          "Change --price or --tick")
+    return made, ticks
+
+
+def _show(console: Any, value: dict[str, Any], out: str) -> None:
+    """The summary for people."""
+    names = [i["symbol"] for i in value["instruments"]]
+    console.print(pairs(f"Wrote {out}", [
+        ("seed", str(value["seed"])),
+        ("events", value["events"]),
+        ("instruments", ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")),
+        ("trades", value["kinds"].get("TRADE", 0)),
+        ("from", stamp(value["first_ts"])), ("to", stamp(value["last_ts"])),
+        ("market time", f"{(value['last_ts'] - value['first_ts']) / 1e9:,.1f} s"),
+        ("content hash", value["content_hash"]),
+    ]))
