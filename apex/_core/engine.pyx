@@ -262,6 +262,8 @@ cdef class Engine:
         cdef uint32_t dirty = side.dirty
         cdef bint valid = bid != NO_BID and ask != NO_ASK and bid < ask
         side.dirty = 0
+        if side.book.bid.failed or side.book.ask.failed:
+            raise MemoryError(f"no memory for the book of instrument {instrument}")
         if dirty & DIRTY_BOOK:
             if valid:
                 side.mid2 = bid + ask
@@ -407,7 +409,7 @@ cdef class Engine:
         order = &self.orders[index]
         if order.ts_ack_ns == 0:
             order.ts_ack_ns = self.now
-        if not (event.kind == REJECT and order.state > WORKING):
+        if event.kind != REJECT or order.pending == PLACE:
             order.ts_done_ns = self.now
             if event.ts_exchange_ns:
                 order.ts_venue_ns = event.ts_exchange_ns

@@ -31,10 +31,11 @@ cdef class ReplayDriver:
     cdef readonly bint finished
     cdef bint compat, started
 
+    cdef int _validate(self, const Stream* s, int64_t levels, int64_t rows) except -1
     cdef inline int _slot(self, int kind, int stream) noexcept
     cdef void _next_local(self, int stream) noexcept
     cdef void _next_venue(self, int stream) noexcept
-    cdef void _refresh(self, SimVenue venue, int stream) noexcept
+    cdef int _refresh(self, SimVenue venue, int stream) except -1
     cdef int64_t _local_run(self, int stream, int64_t ts) except -1
     cdef int64_t _venue_run(self, int stream, int64_t ts) except -1
     cdef int _replies(self, SimVenue venue, int64_t ts) except -1

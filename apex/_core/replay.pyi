@@ -21,6 +21,11 @@ class ReplayDriver:
         Step of the equity curve.
     start_ns, stop_ns : int, optional
         Recorded local times between which strategies run; before, the books are only built.
+
+    Raises
+    ------
+    ValueError
+        If a batch or the venue order points outside its tape's sections.
     """
 
     clock_start: int

@@ -1,10 +1,10 @@
 """The replay driver: merges the venue's view, our view, both order legs and the timers into one order of time."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from apex._core.engine cimport Engine
-from apex._core.events cimport AT_LOCAL, AT_VENUE, Batch, Event, Level
+from apex._core.events cimport AT_LOCAL, AT_VENUE, LEVELS, Batch, Event, Level
 from apex._core.simvenue cimport SimVenue
 
 cdef int64_t NEVER = 9223372036854775807
@@ -58,6 +58,8 @@ cdef class ReplayDriver:
                 stream.order_count = order.shape[0]
                 stream.order = &order[0] if order.shape[0] else NULL
             stream.instrument, stream.tape = instrument, tape
+            if i == 0 or arrays is not sources[i - 1][2]:
+                self._validate(stream, levels.shape[0], rows.shape[0])
             self._next_local(i)
             self._next_venue(i)
             self.times[self._slot(LOCAL_REPLY, i)] = self.times[self._slot(VENUE_REQUEST, i)] = NEVER
@@ -68,6 +70,18 @@ cdef class ReplayDriver:
         self.end_ns = min(self.end_ns, self.stop_ns)
         self.grid_next = (self.start_ns // grid_ns + 1) * grid_ns if self.clock_start != NEVER else NEVER
         self.engine.timers_end = self.end_ns
+
+    cdef int _validate(self, const Stream* s, int64_t levels, int64_t rows) except -1:
+        """Prove every index that the walk will use: a tape may be damaged."""
+        cdef int64_t k
+        for k in range(s.count):
+            if <uint64_t> s.batches[k].first + s.batches[k].count > <uint64_t> (
+                    levels if s.batches[k].encoding == LEVELS else rows):
+                raise ValueError(f"tape {s.tape}: the rows of batch {k} lie outside its sections")
+        for k in range(s.order_count if s.order != NULL else 0):
+            if s.order[k] >= s.count:
+                raise ValueError(f"tape {s.tape}: place {k} of the venue order lies outside its batches")
+        return 0
 
     def _last(self, int i):
         """Latest time of either view of a stream."""
@@ -118,8 +132,10 @@ cdef class ReplayDriver:
             s.venue_at += 1
         self.times[self._slot(VENUE_DATA, stream)] = ts
 
-    cdef void _refresh(self, SimVenue venue, int stream) noexcept:
+    cdef int _refresh(self, SimVenue venue, int stream) except -1:
         """Next times of an instrument's two order legs."""
+        if venue.failed or venue.book.bid.failed or venue.book.ask.failed:
+            raise MemoryError("no memory for the simulated venue")
         self.times[self._slot(LOCAL_REPLY, stream)] = (
             venue.responses[venue.response_head].ts if venue.response_head < venue.response_tail else NEVER)
         self.times[self._slot(VENUE_REQUEST, stream)] = (
@@ -162,8 +178,7 @@ cdef class ReplayDriver:
                 done += 1
             s.venue_at += 1
         self._next_venue(stream)
-        if venue.failed or venue.book.bid.failed or venue.book.ask.failed:
-            raise MemoryError("no memory for the simulated venue")
+        self._refresh(venue, stream)
         return done
 
     cdef int _replies(self, SimVenue venue, int64_t ts) except -1:
@@ -216,7 +231,6 @@ cdef class ReplayDriver:
             stream = chosen >> 2 if self.compat else chosen % self.count
             if kind == VENUE_DATA:
                 done += self._venue_run(stream, best)
-                self._refresh(<SimVenue> self.venues[stream], stream)
                 continue
             sent = engine.sent
             if kind == LOCAL_DATA:

@@ -343,7 +343,9 @@ cdef class SimVenue:
         """
         cdef int64_t count
         order.careful -= quantity
-        sure[0] = <int64_t> round(-order.careful / self.lot_size)
+        sure[0] = max(<int64_t> round(-order.careful / self.lot_size), 0)
+        if sure[0] > 0:
+            order.careful = 0.0
         if self.queue != RISK_AVERSE:
             order.traded += quantity
         order.front -= quantity
@@ -351,8 +353,6 @@ cdef class SimVenue:
         if count <= 0:
             return 0
         order.front = 0.0
-        if sure[0] > 0:
-            order.careful = 0.0
         return count
 
     cdef bint _at_price(self, int64_t ts, VenueOrder* order, double quantity) noexcept nogil:

@@ -135,9 +135,13 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
     if strategy is not None:
         engine.add_strategy(strategy)
     shift = feed_shift(tapes, options)
-    driver = ReplayDriver(
-        engine, venues, sources, shift_ns=shift, compat=compat, start_ns=options.start, stop_ns=options.stop,
-    )
+    try:
+        driver = ReplayDriver(
+            engine, venues, sources, shift_ns=shift, compat=compat, start_ns=options.start, stop_ns=options.stop,
+        )
+    except ValueError as error:
+        raise InputError(f"a damaged tape: {error}", ", ".join(str(t.path) for t in tapes),
+                         "apex tape verify names the damage; import it again") from error
     if driver.clock_start == np.iinfo(np.int64).max:
         raise InputError("the tapes hold no events", str(tapes[0].path), "Import a recording first")
     return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift)
