@@ -210,6 +210,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "tapes": [t.path.name for t in run.tapes],
         "instruments": [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in run.instruments],
         "strategy": None if run.strategy is None else type(run.strategy).__name__,
+        "schedule": None if options.orders is None else Path(options.orders).name,
         "params": getattr(getattr(run.strategy, "params", None), "as_dict", dict)(),
         "fill_mode": options.fill_mode, "queue": options.queue, "partial_fills": options.partial_fills,
         "order_latency": options.latency or options.order_latency, "response_latency": options.response_latency,

@@ -113,6 +113,8 @@ def run(args: argparse.Namespace) -> Outcome:
     def text(console: Any) -> None:
         from apex.research import screen
 
-        screen.render(result, console, None if out is None else out / "report.html")
+        page = None if out is None else out / "report.html"
+        drawn = screen.draw(result, console.width, page, plain=console.options.ascii_only)
+        console.print(drawn, soft_wrap=True)
 
     return Outcome(result.document, text)

@@ -11,14 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from apex.domain.decimals import MONEY_SCALE, money, scaled
-from apex.domain.instrument import Instrument
-from apex.research.diagnosis import diagnosis
+from apex.domain.instrument import Instrument, labels
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-__all__ = ["diagnosis", "performance"]
 
 UNIT = 10**MONEY_SCALE
 MARKOUT_SECONDS = (1, 10, 60)
@@ -79,13 +76,21 @@ def _amount(value: float) -> str | None:
     return money(round(value * UNIT))
 
 
-def _cash(fills: pd.DataFrame, instrument: Instrument) -> list[tuple[int, int, int]]:
+def _lots(quantities: np.ndarray[Any, Any], instrument: Instrument) -> np.ndarray[Any, Any]:
+    """Whole lots of quantities that were made from lots."""
+    import numpy as np
+
+    mantissa, places = scaled(instrument.lot)
+    whole: np.ndarray[Any, Any] = np.rint(quantities * 10**places / mantissa).astype("i8")
+    return whole
+
+
+def _cash(fills: pd.DataFrame, label: str, instrument: Instrument) -> list[tuple[int, int, int]]:
     """Signed lots, value and fee (cash units) of the fills of one instrument, in row order."""
     import numpy as np
 
-    rows = fills[fills["instrument"] == instrument.symbol]
-    mantissa, places = scaled(instrument.lot)
-    lots = np.rint(_column(rows, "quantity", "f8") * 10**places / mantissa).astype("i8")
+    rows = fills[fills["instrument"] == label]
+    lots = _lots(_column(rows, "quantity", "f8"), instrument)
     sign = np.where(rows["side"].to_numpy() == "buy", 1, -1)
     fee = np.rint(_column(rows, "fee", "f8") * UNIT).astype("i8")
     num, den = instrument.value
@@ -100,8 +105,8 @@ def _cash(fills: pd.DataFrame, instrument: Instrument) -> list[tuple[int, int, i
 def turnover(fills: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[str, Any]:
     """Traded value (bought and sold, each once) and the number of fills."""
     bought = sold = 0
-    for instrument in instruments:
-        for lots, value, _ in _cash(fills, instrument):
+    for label, instrument in zip(labels(instruments), instruments, strict=True):
+        for lots, value, _ in _cash(fills, label, instrument):
             if lots > 0:
                 bought += value
             else:
@@ -125,8 +130,8 @@ def exposure(equity: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[st
     held = _held(_column(equity, "ts", "i8"))
     gross = np.nan_to_num(np.abs(_column(equity, "gross_exposure", "f8")))
     inside = np.zeros(len(equity), dtype=bool)
-    for instrument in instruments:
-        inside |= _column(equity, f"position:{instrument.symbol}", "f8") != 0
+    for label in labels(instruments):
+        inside |= _column(equity, f"position:{label}", "f8") != 0
     span = float(held.sum())
     return {
         "mean": _amount(float(gross @ held) / span) if span else None,
@@ -140,16 +145,16 @@ def inventory(equity: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[s
     import numpy as np
 
     out: dict[str, Any] = {}
-    for instrument in instruments:
-        position = _column(equity, f"position:{instrument.symbol}", "f8")
+    for label, instrument in zip(labels(instruments), instruments, strict=True):
+        position = _column(equity, f"position:{label}", "f8")
         if not len(position):
-            out[instrument.symbol] = {"low": None, "high": None, "mean_abs": None}
+            out[label] = {"low": None, "high": None, "mean_abs": None}
             continue
-        held = _held(_column(equity, "ts", "i8"))
+        lots, held = _lots(position, instrument), _held(_column(equity, "ts", "i8"))
         span = float(held.sum())
-        out[instrument.symbol] = {
-            "low": _amount(float(position.min())),
-            "high": _amount(float(position.max())),
+        out[label] = {
+            "low": instrument.quantity(int(lots.min())),
+            "high": instrument.quantity(int(lots.max())),
             "mean_abs": _amount(float(np.abs(position) @ held) / span) if span else None,
         }
     return out
@@ -187,7 +192,8 @@ def round_trips(fills: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[
     `win_rate` = wins / count, and a trade of exactly zero is neither a win nor a loss;
     `profit_factor` = sum of wins / sum of losses, None without a loss; `expectancy` = mean net P&L.
     """
-    results = [pnl for instrument in instruments for pnl in _closed(_cash(fills, instrument))]
+    pairs = zip(labels(instruments), instruments, strict=True)
+    results = [pnl for label, instrument in pairs for pnl in _closed(_cash(fills, label, instrument))]
     wins = [pnl for pnl in results if pnl > 0]
     losses = [-pnl for pnl in results if pnl < 0]
     count = len(results)
@@ -249,14 +255,14 @@ def markout(fills: pd.DataFrame, equity: pd.DataFrame, instruments: Sequence[Ins
 
     ts = _column(equity, "ts", "i8")
     sums = {f"{s}s": [0.0, 0.0] for s in (0, *MARKOUT_SECONDS)}
-    for instrument in instruments:
-        rows = fills[fills["instrument"] == instrument.symbol]
+    for label, instrument in zip(labels(instruments), instruments, strict=True):
+        rows = fills[fills["instrument"] == label]
         if not len(rows) or not len(ts):
             continue
         price, at = _column(rows, "price", "f8"), _column(rows, "ts_local", "i8")
         weight = _column(rows, "quantity", "f8") * float(instrument.multiplier)
         sign = np.where(rows["side"].to_numpy() == "buy", 1.0, -1.0)
-        mids = _column(equity, f"mid:{instrument.symbol}", "f8")
+        mids = _column(equity, f"mid:{label}", "f8")
         for seconds in (0, *MARKOUT_SECONDS):
             if seconds:
                 index = np.searchsorted(ts, at + seconds * 10**9)
@@ -290,12 +296,7 @@ def _percentiles(values: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def time_to_fill(fills: pd.DataFrame, orders: pd.DataFrame | None) -> dict[str, Any] | None:
     """From sending an order to hearing of its first fill, ns of the local clock."""
-    if orders is None:
-        return None
-    first = fills.groupby("id", sort=False)["ts_local"].min()
-    sent = orders.drop_duplicates("id").set_index("id")["ts_local"]
-    first, sent = first.align(sent, join="inner")
-    return _percentiles((first - sent).to_numpy().astype("i8"))
+    return None if orders is None else _percentiles(fill_times(fills, orders))
 
 
 def response_latency(orders: pd.DataFrame | None) -> dict[str, Any] | None:
@@ -303,7 +304,17 @@ def response_latency(orders: pd.DataFrame | None) -> dict[str, Any] | None:
     return None if orders is None else _percentiles(response_times(orders))
 
 
+def fill_times(fills: pd.DataFrame, orders: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Time from sending to the first fill heard of, for every order that filled, int64 ns."""
+    first = fills.groupby("id", sort=False)["ts_local"].min()
+    sent = orders.drop_duplicates("id").set_index("id")["ts_local"]
+    first, sent = first.align(sent, join="inner")
+    times: np.ndarray[Any, Any] = (first - sent).to_numpy().astype("i8")
+    return times
+
+
 def response_times(orders: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Response latency of every answered order, int64 ns."""
+    """Time from sending to the first answer, for every answered order, int64 ns."""
     answered = orders[(orders["ts_ack"] > 0) & (orders["status"] != "denied")]
-    return _column(answered, "ts_ack", "i8") - _column(answered, "ts_local", "i8")
+    times: np.ndarray[Any, Any] = _column(answered, "ts_ack", "i8") - _column(answered, "ts_local", "i8")
+    return times

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from apex.domain.instrument import Instrument
-from apex.research.metrics import response_times
+from apex.domain.instrument import Instrument, labels
+from apex.research.metrics import fill_times, response_times
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,15 +56,15 @@ def _short(values: np.ndarray[Any, Any], digits: int = 10) -> list[float | None]
 
 
 def _series(frame: pd.DataFrame, names: dict[str, str], start: int, rows_max: int) -> dict[str, Any]:
-    """Columns of the grid over ms since `start`, decimated together."""
+    """Columns of the grid over ms since `start`, decimated together; `total` rows there were."""
     columns = {label: frame[name].to_numpy().astype("f8") for label, name in names.items()}
     rows = decimate(list(columns.values()), rows_max)
     ts = (frame["ts"].to_numpy().astype("i8")[rows] - start) // 10**6
-    return {"t": ts.tolist(), **{label: _short(values[rows]) for label, values in columns.items()}}
+    return {"total": len(frame), "t": ts.tolist(), **{label: _short(values[rows]) for label, values in columns.items()}}
 
 
 def _markers(fills: pd.DataFrame, start: int, rows_max: int) -> dict[str, Any]:
-    """Fills of one instrument as columns; when too many, the extreme prices of each time bucket and side."""
+    """Fills of one instrument as columns; when too many, the extreme prices of each stretch of a side."""
     import numpy as np
 
     total = len(fills)
@@ -87,24 +87,31 @@ def _markers(fills: pd.DataFrame, start: int, rows_max: int) -> dict[str, Any]:
     }
 
 
-def _histogram(orders: pd.DataFrame) -> dict[str, Any] | None:
-    """Response latencies in bins up to their 99.9th percentile; None when no order was answered.
+def histogram(times: np.ndarray[Any, Any]) -> dict[str, Any] | None:
+    """Durations (int64 ns) in bins up to their 99.9th percentile; None when there are none.
 
-    Bins are of equal width, or of equal ratio when the slowest is over 30 times the fastest.
+    Bins are of equal width, or of equal ratio (`even` False) when the slowest is over 30 times the fastest; then what
+    took no time has the first bin, from 0. `slower` counts what lies beyond the last edge.
     """
     import numpy as np
 
-    times = response_times(orders)
     if not len(times):
         return None
     low, high = int(times.min()), int(np.percentile(times, 99.9, method="inverted_cdf"))
+    slower = int((times > high).sum())
     if low == high:
-        return {"edges": [low, high], "counts": [int((times == low).sum())], "slower": int((times > high).sum())}
-    wide = low > 0 and high / low > 30
-    edges = np.geomspace(low, high, BINS + 1) if wide else np.linspace(low, high, BINS + 1)
+        return {"edges": [low, high], "counts": [len(times) - slower], "slower": slower, "even": True}
+    least = int(times[times > 0].min())
+    even = high / least <= 30
+    if even:
+        edges = np.linspace(low, high, BINS + 1)
+    elif low > 0:
+        edges = np.geomspace(low, high, BINS + 1)
+    else:
+        edges = np.concatenate(([0.0], np.geomspace(least, high, BINS)))
     edges[0], edges[-1] = low, high
     counts, _ = np.histogram(times, edges)
-    return {"edges": _short(edges, 6), "counts": counts.tolist(), "slower": int((times > high).sum())}
+    return {"edges": _short(edges, 6), "counts": counts.tolist(), "slower": slower, "even": even}
 
 
 def plot_data(
@@ -114,23 +121,21 @@ def plot_data(
     start = int(equity["ts"].iloc[0]) if len(equity) else 0
     start -= start % 10**6
     share = max(40, POINTS_MAX // 2 // max(1, len(instruments)))
-    per_instrument = []
-    for instrument in instruments:
-        symbol = instrument.symbol
-        own = fills[fills["instrument"] == symbol]
-        per_instrument.append(
-            {
-                "symbol": symbol,
-                "base": instrument.base,
-                "price": _series(equity, {"mid": f"mid:{symbol}"}, start, share * 2 // 5),
-                "inventory": _series(equity, {"position": f"position:{symbol}"}, start, share // 5),
-                "fills": _markers(own, start, share * 2 // 5),
-            }
-        )
+    per_instrument = [
+        {
+            "label": label,
+            "base": instrument.base,
+            "price": _series(equity, {"mid": f"mid:{label}"}, start, share * 2 // 5),
+            "inventory": _series(equity, {"position": f"position:{label}"}, start, share // 5),
+            "fills": _markers(fills[fills["instrument"] == label], start, share * 2 // 5),
+        }
+        for label, instrument in zip(labels(instruments), instruments, strict=True)
+    ]
     return {
         "start": start // 10**6,
         "equity": _series(equity, {"net": "net_pnl", "gross": "gross_pnl"}, start, POINTS_MAX // 4),
         "drawdown": _series(equity, {"drawdown": "drawdown"}, start, POINTS_MAX // 4),
         "instruments": per_instrument,
-        "latency": _histogram(orders),
+        "ack": histogram(response_times(orders)),
+        "fill": histogram(fill_times(fills, orders)),
     }

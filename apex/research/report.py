@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +13,7 @@ from apex.domain.errors import EnvironmentProblem
 from apex.domain.instrument import Instrument
 from apex.research.diagnosis import diagnosis
 from apex.research.metrics import performance
-from apex.research.text import percent, plural
+from apex.research.text import duration, percent, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Replayed(Protocol):
     def instruments(self) -> Sequence[Instrument]: ...
 
 
-def notes(summary: Mapping[str, Any]) -> list[str]:
+def notes(summary: Mapping[str, Any], quotes: Collection[str] = ()) -> list[str]:
     """What a reader must know before believing the numbers."""
     metrics = summary.get("metrics") or {}
     out = ["Own orders do not move the market: the recorded market goes on as if they had not been there. The larger "
@@ -47,24 +47,27 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     optimistic = metrics.get("optimistic_fills") or {}
     if optimistic.get("count"):
         out.append(f"{plural(optimistic['count'], 'fill')} ({percent(optimistic['share'])}) needed optimism: the most "
-                   "careful queue model would not have given them.")  # fmt: skip
+                   "careful rules would not have given them.")  # fmt: skip
     elif summary.get("fills"):
-        out.append("No fill needed optimism: the most careful queue model gives all of them.")
+        out.append("No fill needed optimism: the most careful rules give all of them.")
     if summary.get("fill_mode") == "compat":
         out.append("Fill mode compat repeats hftbacktest 2.4.4 fill for fill, its known defects included; strict "
                    "corrects them.")  # fmt: skip
-    slowest = (metrics.get("response_latency_ns") or {}).get("max")
-    if slowest == 0:
-        out.append("The order latency was 0, which no venue offers: set --order-latency and --response-latency.")
+    if (metrics.get("response_latency_ns") or {}).get("max") == 0:
+        out.append("The order latency was 0, which no venue offers: set `--order-latency` and `--response-latency`.")
     if summary.get("fills") and summary.get("fees") == "0":
-        out.append("No fees were charged: set --maker-fee and --taker-fee.")
+        out.append("No fees were charged: set `--maker-fee` and `--taker-fee`.")
     if any(str(lots) != "0" for lots in (summary.get("position") or {}).values()):
         out.append("The final position is valued at the mid; closing it would cost half the spread and a fee.")
+    if len(quotes) > 1:
+        named = ", ".join(sorted(q or "an unknown currency" for q in quotes))
+        out.append(f"Amounts in {named} are added as they stand, without a rate between them.")
     if summary.get("feed_shift_ns"):
-        out.append("The recorder's clock ran behind the venue's, so all local times were shifted by the feed shift.")
-    if summary.get("limits") == "scripted" or (summary.get("limits_profile") == "scripted"):
+        out.append(f"Local times were shifted by {duration(summary['feed_shift_ns'])}, since the recorder's clock ran "
+                   "behind the venue's.")  # fmt: skip
+    if summary.get("limits_profile") == "scripted":
         out.append("Scripted orders: every check of the risk gate was evaluated and counted, and none denied.")
-    out.append("Drawdown, exposure and inventory are read once a second; nothing is annualised.")
+    out.append("Equity, drawdown, exposure, inventory and the mid line are read once a second; nothing is annualised.")
     out.append("Markout is side x (mid - price) / price at the fill and later: what it loses is adverse selection.")
     return out
 
@@ -89,8 +92,8 @@ def document(result: Replayed) -> dict[str, Any]:
     summary = dict(result.summary)
     if "metrics" not in summary:
         summary["metrics"] = performance(result.fills, result.equity, result.instruments, result.orders)
-    summary["diagnosis"] = diagnosis(summary, result.orders)
-    summary["notes"] = notes(summary)
+    summary["diagnosis"] = diagnosis(summary, result.orders, result.equity)
+    summary["notes"] = notes(summary, {i.quote for i in result.instruments})
     cleaned: dict[str, Any] = plain(summary)
     return cleaned
 
@@ -102,9 +105,8 @@ def replace(path: Path, fill: Callable[[Path], object]) -> None:
         fill(part)
         os.replace(part, path)
     except OSError as error:
-        raise EnvironmentProblem(
-            f"could not write {path.name}: {error.strerror or error}", str(path), "Free some space, or give another --out"
-        ) from error
+        what = f"could not write {path.name}: {error.strerror or error}"
+        raise EnvironmentProblem(what, str(path), "Free some space, or give another --out") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -82,18 +83,22 @@ def ratio(value: float | None) -> str:
 def duration(ns: float | None) -> str:
     """A duration in the unit that fits it.
 
-    >>> duration(13_584_310), duration(3598e9), duration(0)
-    ('13.6 ms', '1 h 0 min', '0 ns')
+    >>> duration(13_584_310), duration(345e9), duration(3660e9), duration(0)
+    ('13.6 ms', '5 min 45 s', '1 h 1 min', '0 s')
     """
     if ns is None:
         return NOTHING
-    if abs(ns) >= 120e9:
-        minutes = round(ns / 60e9)
-        hours, minutes = divmod(minutes, 60)
-        days, hours = divmod(hours, 24)
-        return f"{days} d {hours} h" if days else f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if abs(ns) < 0.5:
+        return "0 s"
+    if abs(ns) >= 119.5e9:
+        minutes, seconds = divmod(round(ns / 1e9), 60)
+        if minutes < 60:
+            return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+        hours, minutes = divmod(round(ns / 60e9), 60)
+        days, rest = divmod(hours, 24)
+        return f"{days} d {rest} h" if days else f"{hours} h {minutes} min"
     for size, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
-        if abs(ns) >= size:
+        if abs(ns) >= 0.9995 * size:
             return f"{ns / size:.3g} {unit}" if abs(ns) < 999.5 * size else f"{ns / size:,.0f} {unit}"
     return f"{ns:.0f} ns"
 
@@ -110,3 +115,19 @@ def size(count: int | None) -> str:
 def moment(ns: int) -> str:
     """A UTC time to the second."""
     return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def title(summary: Mapping[str, Any]) -> str:
+    """What ran: the strategy's class, or the scripted orders."""
+    if summary.get("schedule"):
+        return "Scripted orders"
+    return str(summary.get("strategy") or "No strategy").rpartition(":")[2]
+
+
+def fee(share: float) -> str:
+    """A fee in percent, exact; a rebate has a minus.
+
+    >>> fee(0.0002), fee(-0.00005), fee(0.0)
+    ('0.02%', '−0.005%', '0%')
+    """
+    return f"{Decimal(repr(share)) * 100:f}".rstrip("0").rstrip(".").replace("-", MINUS) + "%"

@@ -63,6 +63,8 @@
     const t = data.equity.t;
     return t.length ? [time(t[0]), time(t[t.length - 1])] : [0, 1];
   })();
+  const charts = [];
+  const align = () => charts.forEach((chart) => { if (chart.root.closest(".wide")) chart.redraw(false, true); });
   const widest = { left: 0 }; // the left axis of the wide plots is one width, so that their times stand under each other
   const axisSize = (u, values, index, cycle) => {
     if (!values) return widest.left || 48;
@@ -71,17 +73,19 @@
     const size = Math.ceil(Math.max(...values.map((v) => u.ctx.measureText(v ?? "").width))) + 16;
     u.ctx.restore();
     if (!u.root.closest(".wide")) return size;
-    widest.left = Math.max(widest.left, size);
+    if (size > widest.left) {
+      widest.left = size;
+      requestAnimationFrame(align);
+    }
     return widest.left;
   };
   const axes = (options = {}) => [
     { stroke: colour("soft"), font, grid: { show: false }, ticks: { stroke: colour("line"), size: 5, width: 1 }, gap: 4,
       size: options.size ?? 42, space: options.space ?? 70, values: options.x ?? axisTime, splits: options.splits },
     { stroke: colour("soft"), font, grid: { stroke: colour("grid"), width: 1 }, ticks: { show: false }, gap: 6, size: axisSize,
-      space: 34, values: options.y ?? axisNumber },
+      space: options.rows ?? 34, values: options.y ?? axisNumber },
   ];
 
-  const charts = [];
   const element = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -112,7 +116,7 @@
     const update = (u) => say(u, u.cursor.idx ?? null);
     const base = {
       width: holder.clientWidth, height: tall(), legend: { show: false }, tzDate: (s) => uPlot.tzDate(new Date(s * 1e3), "Etc/UTC"),
-      padding: [8, 14, 0, 0], hooks: { setCursor: [update], ready: [update], setData: [update] },
+      padding: [8, 28, 0, 0], hooks: { setCursor: [update], ready: [update], setData: [update] },
     };
     const chart = new uPlot({ ...base, ...options, hooks: { ...base.hooks, ...(options.hooks ?? {}) } }, columns, holder);
     new ResizeObserver(() => {
@@ -121,9 +125,10 @@
     charts.push(chart);
     return chart;
   };
-  const synced = { cursor: { sync: { key: "apex", scales: ["x", null] }, drag: { x: true, y: false, uni: 20 },
+  const synced = { cursor: { y: false, sync: { key: "apex", scales: ["x", null] }, drag: { x: true, y: false, uni: 20 },
     points: { size: 7, width: 1.5, fill: () => colours.card } } };
-  const timed = { x: { time: true, range: (u, low, high) => (low == null ? span : low === high ? [low - 1, high + 1] : [low, high]) } };
+  const between = (low, high) => (low == null ? span : low === high ? [low - 1, high + 1] : [low, high]);
+  const timed = { x: { time: true, range: (u, low, high) => between(low, high) } };
   const room = (low, high, zero) => {
     if (low == null) return [0, 1];
     if (zero) { low = Math.min(low, 0); high = Math.max(high, 0); }
@@ -145,9 +150,16 @@
     u.ctx.restore();
   };
 
+  const thinned = (figure, shown, total, what) => {
+    figure.querySelector(".foot .thinned")?.remove();
+    if (shown < total) figure.querySelector(".foot").append(element("span", { class: "thinned" },
+      `${number(shown)} of ${number(total)} ${what} drawn: the lowest and the highest of each interval.`));
+  };
+
   const equity = () => {
     const figure = document.getElementById("plot-equity");
     const series = data.equity;
+    thinned(figure, series.t.length, series.total, "seconds");
     const places = placesOf(series.net.concat(series.gross));
     draw(figure, {
       ...synced, scales: { ...timed, y: { range: (u, low, high) => room(low, high, true) } }, axes: axes(),
@@ -162,9 +174,10 @@
   const drawdown = () => {
     const figure = document.getElementById("plot-drawdown");
     const series = data.drawdown;
+    thinned(figure, series.t.length, series.total, "seconds");
     const places = placesOf(series.drawdown);
     draw(figure, {
-      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === high ? [-1, 0] : room(low, 0, true)) } }, axes: axes(),
+      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === high ? [-1, 0] : room(low, 0, true)) } }, axes: axes({ rows: 24 }),
       series: [{}, { stroke: colour("loss"), width: 1.25, fill: colour("loss-wash"), points: { show: false } }],
       hooks: { drawAxes: [zeroLine] },
     }, [times(series), series.drawdown.map((v) => (v == null ? null : -v))], (u, index) => {
@@ -225,22 +238,21 @@
   const instrument = () => {
     const figure = document.getElementById("plot-price");
     const holding = document.getElementById("plot-inventory");
-    const state = {};
+    const state = { window: span };
     const load = (entry) => {
       Object.assign(state, { entry, fills: { ...entry.fills, x: entry.fills.t.map(time) },
         places: Math.max(0, ...entry.price.mid.slice(0, 200).concat(entry.fills.price.slice(0, 200)).map((v) => (String(v).split(".")[1] ?? "").length)) });
-      const shown = entry.fills.t.length;
-      const foot = figure.querySelector(".foot");
-      const hollow = entry.fills.optimistic.some((v) => v) ? " Hollow: the fill relied on an optimistic assumption." : "";
-      foot.textContent = (shown < entry.fills.total ? `${number(shown)} of ${number(entry.fills.total)} fills drawn: the extremes of each interval.` : "") + hollow;
+      figure.querySelector(".foot").textContent = entry.fills.optimistic.some((v) => v) ? "Hollow: the fill needed optimism." : "";
+      thinned(figure, entry.fills.t.length, entry.fills.total, "fills");
+      thinned(holding, entry.inventory.t.length, entry.inventory.total, "seconds");
     };
     load(data.instruments[0]);
     const priceColumns = () => [times(state.entry.price), state.entry.price.mid];
     const holdingColumns = () => [times(state.entry.inventory), state.entry.inventory.position];
     const price = draw(figure, {
       ...synced,
-      scales: { ...timed, y: { range: (u, low, high) => {
-        const [from, to] = visible(state.fills, u.scales.x.min ?? span[0], u.scales.x.max ?? span[1]);
+      scales: { x: { time: true, range: (u, low, high) => (state.window = between(low, high)) }, y: { range: (u, low, high) => {
+        const [from, to] = visible(state.fills, ...state.window);
         for (let i = from; i < to; i++) {
           const v = state.fills.price[i];
           if (low == null || v < low) low = v;
@@ -260,7 +272,7 @@
       readout(figure, parts);
     });
     const position = draw(holding, {
-      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === 0 && high === 0 ? [-1, 1] : room(low, high, true)) } }, axes: axes(),
+      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === 0 && high === 0 ? [-1, 1] : room(low, high, true)) } }, axes: axes({ rows: 24 }),
       series: [{}, { stroke: colour("accent"), fill: colour("accent-wash"), width: 1.25, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
       hooks: { drawAxes: [zeroLine] },
     }, holdingColumns(), (u, index) => {
@@ -270,7 +282,7 @@
     for (const holder of [figure, holding]) {
       const pick = element("span", { class: "pick", role: "group", "aria-label": "Instrument" });
       data.instruments.forEach((entry, i) => {
-        const button = element("button", { type: "button", "aria-pressed": String(i === 0), "data-pick": i }, entry.symbol);
+        const button = element("button", { type: "button", "aria-pressed": String(i === 0), "data-pick": i }, entry.label);
         button.onclick = () => {
           load(entry);
           price.setData(priceColumns());
@@ -287,27 +299,27 @@
     for (const [size, unit] of [[1e9, "s"], [1e6, "ms"], [1e3, "\u00b5s"]]) if (ns >= size) return `${Number((ns / size).toPrecision(3))} ${unit}`;
     return `${Math.round(ns)} ns`;
   };
-  const latency = () => {
-    const figure = document.getElementById("plot-latency");
-    const bins = data.latency;
+  const waits = (name) => {
+    const figure = document.getElementById("plot-" + name);
+    const bins = data[name];
     if (!bins || bins.counts.length < 2) return;
     const edges = bins.edges, last = edges.length - 1;
-    const place = (ns) => {
+    const place = (ns) => { // where a duration lies on the axis of bins
       const i = Math.min(last - 1, Math.max(0, firstAt(edges, ns) - 1));
       return i + (ns - edges[i]) / (edges[i + 1] - edges[i]);
     };
-    const even = edges[last] / edges[0] <= 30 || edges[0] === 0;
     const ticks = (u) => {
       const most = Math.max(2, Math.floor(u.bbox.width / (window.devicePixelRatio || 1) / 72)), out = [];
-      if (even) {
+      if (bins.even) {
         const rough = (edges[last] - edges[0]) / most, power = 10 ** Math.floor(Math.log10(rough));
         const step = [1, 2, 5, 10].find((m) => m * power >= rough) * power;
         for (let v = Math.ceil(edges[0] / step) * step; v <= edges[last]; v += step) out.push(v);
       } else {
-        const decades = Math.log10(edges[last] / edges[0]);
+        const least = edges[0] || edges[1], decades = Math.log10(edges[last] / least);
         const digits = decades * 3 <= most ? [1, 2, 5] : decades * 2 <= most ? [1, 3] : [1];
-        for (let power = 10 ** Math.floor(Math.log10(edges[0])); power <= edges[last]; power *= 10)
-          for (const m of digits) if (m * power >= edges[0] && m * power <= edges[last]) out.push(m * power);
+        const every = Math.ceil(decades / most);
+        for (let e = Math.floor(Math.log10(least)); 10 ** e <= edges[last]; e += every)
+          for (const m of digits) if (m * 10 ** e >= least && m * 10 ** e <= edges[last]) out.push(m * 10 ** e);
       }
       return out;
     };
@@ -319,9 +331,10 @@
       series: [{}, { fill: colour("bars"), width: 0, points: { show: false },
         paths: uPlot.paths.bars({ size: [1], align: 1, gap: 1 }) }],
     }, [bins.counts.map((_, i) => i), bins.counts], (u, index) => {
-      readout(figure, index == null ? [["orders", number(total)]] : [[`${span_ns(bins.edges[index])} to ${span_ns(bins.edges[index + 1])}`],
-        ["orders", number(bins.counts[index]), "accent"]]);
+      readout(figure, index == null ? [["orders", number(total)]] : [[`${span_ns(edges[index])} to ${span_ns(edges[index + 1])}`],
+        ["orders", number(bins.counts[index]), "bars"]]);
     });
+    if (bins.slower) figure.querySelector(".foot").append(element("span", {}, `${number(bins.slower)} beyond the right edge`));
   };
 
   if (data.equity.t.length) {
@@ -329,10 +342,13 @@
     drawdown();
     if (data.instruments.length) instrument();
   }
-  latency();
-  charts.filter((chart) => chart.root.closest(".wide")).forEach((chart) => chart.redraw(false, true));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  waits("ack");
+  waits("fill");
+  const repaint = () => {
     readColours();
     charts.forEach((chart) => chart.redraw(true, true));
-  });
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  window.addEventListener("beforeprint", () => { root.dataset.print = ""; repaint(); });
+  window.addEventListener("afterprint", () => { delete root.dataset.print; repaint(); });
 })();
