@@ -2,7 +2,8 @@
 #   make build    .venv with the package, its command .venv/bin/apex, and all it needs
 #   make test     the whole suite                     make demo    a seeded market, replayed, with its report
 #   make check    lint, types, stubs, tidy            make bench   the benchmarks, with the peers beside us
-#   make peers    the peers' environments             make parity  fills against hftbacktest
+#   make peers    the peers' environments             make bench-short  their short form, exit 1 when a target is missed
+#   make parity   fills against hftbacktest
 #   make checked  the suite on the checked build      make long    what is too slow for CI; resumable
 #   make lock     renew requirements.lock             make clean   remove what make built
 # PYTHON=python3.13 chooses the interpreter of a new .venv; APEX_DATA names the folder of recordings.
@@ -10,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test check demo bench peers parity long checked lock clean
+.PHONY: build test check demo bench bench-short peers parity long checked lock clean
 
 BIN := .venv/bin
 VENV_PYTHON := $(BIN)/python
@@ -64,8 +65,13 @@ demo: build
 	@$(BIN)/apex generate --seed 7 --events 1000000 --out build/demo/market.tape
 	@$(BIN)/apex replay build/demo/market.tape --strategy apex.strategies.maker:Maker --out build/demo/report
 
-bench: build peers
+# A peer whose environment cannot be made is left out of `make bench`, and its rows say so.
+bench: build
+	@$(MAKE) --no-print-directory -k peers || echo "make: a peer is missing; its rows say so" >&2
 	@$(BIN)/apex bench
+
+bench-short: build peers
+	@$(BIN)/apex bench --short --check
 
 peers: build $(PEERS)
 

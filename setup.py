@@ -2,7 +2,8 @@
 
 APEX_BUILD  release (default) | checked (bounds, None and initialisation checks) | sanitize (ASan + UBSan)
 APEX_MARCH  opt-in instruction set, e.g. x86-64-v3; named in benchmark results
-APEX_ONLY   comma-separated module names (book,risk): build only those, for work on one module
+APEX_ONLY   comma-separated module names (book,risk): build only those, for work on one module; loops of the benchmarks
+            (benchmarks/harness) are built only when they are named
 """
 
 import os
@@ -38,6 +39,7 @@ if march := os.environ.get("APEX_MARCH"):
     COMPILE.append(f"-march={march}")
 
 only = set(filter(None, os.environ.get("APEX_ONLY", "").split(",")))
+folders = ("apex/_core", "benchmarks/harness") if only else ("apex/_core",)
 extensions = [
     Extension(
         str(path.with_suffix("")).replace(os.sep, "."),
@@ -48,9 +50,10 @@ extensions = [
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
             ("APEX_BUILD_NAME", f'"{BUILD}"'),
+            ("APEX_FLAGS_TEXT", f'"{" ".join(COMPILE)}"'),
         ],
     )
-    for path in sorted(Path("apex/_core").rglob("*.pyx"))
+    for path in sorted(path for folder in folders for path in Path(folder).rglob("*.pyx"))
     if not only or path.stem in only
 ]
 

@@ -11,7 +11,9 @@ from benchmarks.workers import OURS, Failed, Missing, Worker, Workers
 
 MODULES = {
     "book_l2_usdm": "bench_book", "book_l2_spot": "bench_book",
+    "decode_mix": "bench_decode", "decode_ticker": "bench_decode", "decode_depth": "bench_decode",
     "replay_noop": "bench_replay", "replay_maker": "bench_replay", "replay_memory": "bench_replay",
+    "import_plain": "bench_import", "import_gzip": "bench_import", "startup": "bench_startup",
 }
 """Benchmarks in the order they are told, and the module of each."""
 MARGIN = 0.15
@@ -65,6 +67,8 @@ class _Running:
             found = self._round()
         self.measured.values.append(found["value"])
         self.measured.walls.append(found["wall"])
+        for key, value in found.get("notes", {}).items():
+            self.measured.notes.setdefault(key, []).append(value)
 
     def finish(self) -> None:
         """Take samples of single items, where the side has them, and give the memory back."""
@@ -150,21 +154,23 @@ def rows(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     for outcome in outcomes:
         ours = outcome.sides[0] if outcome.sides else None
         peers = outcome.sides[1:] or [None]
-        found += [_row(outcome, ours, peer) for peer in peers]
+        found += [_row(outcome, ours, peer, number == 0) for number, peer in enumerate(peers)]
     return found
 
 
-def _row(outcome: Outcome, ours: Measured | None, peer: Measured | None) -> dict[str, Any]:
-    benchmark = outcome.benchmark
+def _row(outcome: Outcome, ours: Measured | None, peer: Measured | None, first: bool) -> dict[str, Any]:
+    benchmark, held = outcome.benchmark, None
     median = ours.median if ours else None
     other = peer.median if peer else None
     ratio = other / median if other is not None and median else None
     least = benchmark.least.get(peer.side.peer) if peer else None
+    if first or least is not None:
+        held = _held(benchmark, median, ratio, least)
     return {
         "name": benchmark.name, "case": benchmark.case or None, "unit": benchmark.unit, "item": benchmark.item,
         "median": median, "p99": ours.p99 if ours else None, "max": ours.max if ours else None,
         "peer": peer.side.peer if peer else None, "peer_median": other, "ratio": ratio,
-        "limit": benchmark.limit, "ratio_least": least, "held": _held(benchmark, median, ratio, least),
+        "limit": benchmark.limit, "ratio_least": least, "held": held,
         "reason": outcome.reason or (peer.reason if peer else None),
         "rounds": len(ours.values) if ours else 0, "clock": benchmark.clock,
     }

@@ -1,4 +1,4 @@
-"""Inputs of the benchmarks, made from the recordings of APEX_DATA and kept in build/bench/inputs while they are fresh."""
+"""Inputs of the benchmarks, made from the recordings of APEX_DATA and kept in build/bench/inputs while fresh."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apex._core.events import EVENT_DTYPE, KINDS, pack
 from apex.importers.binance import import_binance
 from apex.importers.hftbacktest import import_hftbacktest
 from apex.store.tape import Tape, TapeWriter
-from benchmarks.workers import ROOT, Missing, Workers
+from benchmarks.workers import PEERS, ROOT, Missing, Workers
 
 FOLDER = ROOT / "build" / "bench" / "inputs"
 USDM = ("usdm_btcusdt_20240808.gz",)
@@ -75,8 +75,8 @@ def npz(workers: Workers) -> Path:
 
     def make(out: Path) -> None:
         worker = workers.of("hftbacktest")
-        name = worker.open("benchmarks.peers.hftbacktest_rounds", "Convert", {"source": str(source), "out": str(out)})
-        worker.call(name, "convert")
+        name = worker.open(f"{PEERS}.hftbacktest_rounds", "Convert", {"source": str(source), "out": str(out)})
+        worker.call(name, "make")
         worker.drop(name)
 
     return made("usdm_btcusdt_20240808.npz", [source], make)
@@ -90,11 +90,16 @@ def period_ns(path: Path) -> int:
     return (span // SECOND + 2) * SECOND
 
 
+def one_tape(workers: Workers) -> Path:
+    """The converter's rows as a tape. Raises Missing."""
+    source = npz(workers)
+    return made("usdm-1.tape", [source, *_code()],
+                lambda out: _import(lambda: import_hftbacktest([source], out, tick=["0.1"], lot=["0.001"])))
+
+
 def hftbacktest_tape(workers: Workers, loops: int) -> Path:
     """The converter's rows as a tape, `loops` times with shifted times. Raises Missing."""
-    source = npz(workers)
-    one = made("usdm-1.tape", [source, *_code()],
-               lambda out: _import(lambda: import_hftbacktest([source], out, tick=["0.1"], lot=["0.001"])))
+    one = one_tape(workers)
     if loops == 1:
         return one
     return made(f"usdm-{loops}.tape", [one], lambda out: loop(one, out, loops))
@@ -116,15 +121,44 @@ def loop(source: Path, out: Path, loops: int) -> None:
             to.append(batches, tape.levels, rows)
 
 
-def depth(chain: str) -> tuple[Path, Path, dict[str, int]]:
-    """Depth messages of a recording, from the snapshot on: packed arrays for us, plain levels for peers; and counts."""
+def depth(chain: str) -> tuple[Path, Path, dict[str, Any]]:
+    """Depth messages of a recording from the snapshot on: packed arrays for us, plain levels for peers; and their
+    `levels`, `messages`, `tick` and `lot`."""
     sources = [recording(name) for name in CHAINS[chain]]
     tape = made(f"{chain}.tape", [*sources, *_code()],
                 lambda out: _import(lambda: import_binance(list(sources), out)))
     packed = made(f"{chain}-depth.npz", [tape], lambda out: _pack(tape, out))
     levels = made(f"{chain}-levels.npy", [tape], lambda out: _levels(tape, out))
-    counts = made(f"{chain}-depth.json", [packed, levels], lambda out: _counts(levels, out))
+    counts = made(f"{chain}-depth.json", [packed, levels], lambda out: _facts(tape, levels, out))
     return packed, levels, json.loads(counts.read_text(encoding="ascii"))
+
+
+def frames(kind: str) -> tuple[Path, Path]:
+    """Frames of the USD-M recording, one after the other, and where each ends: all (mix), ticker, or depth.
+
+    The snapshot stands first, so that deltas follow it as they are read: those it makes stale are left out by their id.
+    """
+    source = plain(USDM[0])
+    text = made(f"frames-{kind}.txt", [source, Path(__file__)], lambda out: _frames(source, kind, out))
+    return text, made(f"frames-{kind}.npy", [text], lambda out: _ends(source, kind, out))
+
+
+def _chosen(source: Path, kind: str) -> list[bytes]:
+    """The frames of a kind, without their local times."""
+    every = [line.partition(b" ")[2].strip() for line in source.read_bytes().splitlines()]
+    head = {"mix": b"", "ticker": b'{"stream":"btcusdt@bookTicker', "depth": b'{"stream":"btcusdt@depth'}[kind]
+    snapshot = [frame for frame in every if frame.startswith(b'{"lastUpdateId')]
+    chosen = [frame for frame in every if frame.startswith(head) and frame not in snapshot]
+    return chosen if kind == "ticker" else snapshot + chosen
+
+
+def _frames(source: Path, kind: str, out: Path) -> None:
+    out.write_bytes(b"".join(_chosen(source, kind)))
+
+
+def _ends(source: Path, kind: str, out: Path) -> None:
+    with out.open("wb") as stream:
+        np.save(stream, np.cumsum([len(frame) for frame in _chosen(source, kind)], dtype=np.int64))
 
 
 def _depth_rows(tape: Path) -> NDArray[Any]:
@@ -159,7 +193,9 @@ def _levels(tape: Path, out: Path) -> None:
         np.save(stream, found)
 
 
-def _counts(levels: Path, out: Path) -> None:
+def _facts(tape: Path, levels: Path, out: Path) -> None:
     found = np.load(levels)
-    out.write_text(json.dumps({"levels": int((found["side"] != 0).sum()), "messages": int(found["message"][-1]) + 1}),
-                   encoding="ascii")
+    with Tape.open(tape) as opened:
+        grid = opened.instruments[0]
+    out.write_text(json.dumps({"levels": int((found["side"] != 0).sum()), "messages": int(found["message"][-1]) + 1,
+                               "tick": grid.tick, "lot": grid.lot}), encoding="ascii")

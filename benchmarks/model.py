@@ -14,8 +14,9 @@ SAMPLES_LEAST = 1000
 class Side:
     """One engine of a benchmark: a class in a module, made in a worker of an environment.
 
-    The class has `round() -> {"value", "wall", "facts"}` (unit of the benchmark, for one item; facts that all sides
-    share must be equal) and, with `samples`, `samples() -> list of float`, values of single items.
+    The class has `round() -> {"value", "wall", "facts", "notes"}` (unit of the benchmark, for one item; facts that
+    all sides share must be equal; notes are kept) and, with `samples`, `samples() -> list of float`, values of single
+    items.
     """
 
     peer: str                 # "" is ours
@@ -54,6 +55,7 @@ class Measured:
     values: list[float] = field(default_factory=list)
     walls: list[float] = field(default_factory=list)
     samples: list[float] = field(default_factory=list)
+    notes: dict[str, list[float]] = field(default_factory=dict)   # other figures of the rounds, for the record
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from apex._core.events import BUILD
+from apex._core.events import BUILD, COMPILER_FLAGS
 from apex.app.doctor_command import machine, versions
 from benchmarks.model import Benchmark, Measured, Outcome
 
@@ -19,19 +19,32 @@ VERSION = "5.0.0"
 """Format of pytest-benchmark that is written."""
 SECONDS = {"ns": 1e-9, "s": 1.0, "bytes": 1.0}
 PACKAGES = ("numpy", "cython", "msgspec", "orjson")
+PEERS = ("hftbacktest", "numba", "nautilus_trader", "sortedcontainers", "msgspec", "orjson")
 
 
-def build_name() -> str:
-    """Build of the core, and the instruction set that it was made for where APEX_MARCH names one."""
-    march = os.environ.get("APEX_MARCH")
-    return f"{BUILD}, -march={march}" if march else BUILD
+def peer_versions(root: Path) -> dict[str, str]:
+    """Versions of the peers as their environments pin them."""
+    lines = [line for path in (root / "benchmarks" / "peers").glob("*.txt") for line in path.read_text("ascii").split()]
+    pins = dict(line.split("==", 1) for line in lines if "==" in line)
+    return {name: pins[name] for name in PEERS if name in pins}
+
+
+def compiler() -> str | None:
+    """First line of what the C compiler says of itself."""
+    try:
+        done = subprocess.run([os.environ.get("CC", "cc"), "--version"], capture_output=True, text=True, timeout=30,
+                              check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.splitlines()[0]
 
 
 def commit(root: Path) -> dict[str, Any]:
     """The commit, and whether files differ from it; unknown outside git."""
     def git(*words: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30, check=True)
+            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=30,
+                                  check=True)
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.strip()
@@ -41,23 +54,25 @@ def commit(root: Path) -> dict[str, Any]:
             "branch": git("rev-parse", "--abbrev-ref", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 
-def machine_info() -> dict[str, Any]:
+def machine_info(root: Path) -> dict[str, Any]:
+    """Machine, build and versions."""
     found = machine()
     return {
         "node": "", "processor": found["cpu"], "machine": platform.machine(), "system": platform.system(),
         "release": platform.release(), "python_compiler": platform.python_compiler(),
         "python_implementation": found["implementation"], "python_version": found["python"],
         "cpu": {"brand_raw": found["cpu"], "count": found["cores_usable"]}, "memory_bytes": found["memory_bytes"],
-        "apex_build": build_name(), "packages": versions(PACKAGES),
+        "apex_build": BUILD, "compiler": compiler(), "compiler_flags": COMPILER_FLAGS,
+        "packages": versions(PACKAGES), "peers": peer_versions(root),
     }
 
 
 def machine_line(root: Path) -> str:
     """One line for people: processor, Python, build, commit."""
-    info, at = machine_info(), commit(root)
+    info, at = machine_info(root), commit(root)
     changed = " with changes" if at["dirty"] else ""
     return (f"{info['processor']}, {info['cpu']['count']} cores; {info['python_implementation']} "
-            f"{info['python_version']}; {info['apex_build']}; commit {at['id'][:12]}{changed}")
+            f"{info['python_version']}; {info['apex_build']} {info['compiler_flags']}; commit {at['id'][:12]}{changed}")
 
 
 def save(outcomes: list[Outcome], root: Path, path: Path | None, *, short: bool) -> Path:
@@ -67,7 +82,8 @@ def save(outcomes: list[Outcome], root: Path, path: Path | None, *, short: bool)
         path = root / "build" / "bench" / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {
-        "machine_info": machine_info(), "commit_info": commit(root), "datetime": now.isoformat(), "version": VERSION,
+        "machine_info": machine_info(root), "commit_info": commit(root), "datetime": now.isoformat(),
+        "version": VERSION,
         "benchmarks": [entry(outcome.benchmark, one, short) for outcome in outcomes for one in outcome.sides
                        if one.values],
     }
@@ -86,6 +102,7 @@ def entry(benchmark: Benchmark, one: Measured, short: bool) -> dict[str, Any]:
             "unit": benchmark.unit, "item": benchmark.item, "clock": benchmark.clock, "short": short,
             "p99": None if one.p99 is None else one.p99 * scale, "samples": len(one.samples),
             "wall_median": statistics.median(one.walls) * scale, "facts": one.facts,
+            **{name: statistics.median(values) * scale for name, values in one.notes.items()},
         },
         "options": {"disable_gc": False, "timer": benchmark.clock, "min_rounds": len(one.values), "max_time": 0.0,
                     "min_time": 0.0, "warmup": not one.side.fresh},

@@ -2,8 +2,8 @@
 
 Standard library only, since it runs in every peer's environment. Each line on stdin is a JSON object with `do`:
 `open` (`name`, `module`, `face`, `args`) makes an object, `call` (`name`, `method`) calls a method without arguments,
-`drop` (`name`) forgets the object. The answer is `{"ok": value}` or `{"error": text}` on a line of its own. Whatever the
-libraries print goes to stderr.
+`drop` (`name`) forgets the object. The answer is `{"ok": value}` or `{"error": text}` on a line of its own. Whatever
+the libraries print goes to stderr.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ""
+NATIVE = "native"
+"""Compiled peers: our interpreter, in a process of its own."""
+PEERS = "benchmarks.peers"
 ANSWER_SECONDS_MAX = 1800
 END_SECONDS_MAX = 10
 
@@ -31,7 +34,7 @@ class Worker:
     Parameters
     ----------
     env : str
-        "" is the interpreter that runs this, NAME is .venv-peers-NAME.
+        "" and "native" are the interpreter that runs this, another NAME is .venv-peers-NAME.
 
     Raises
     ------
@@ -56,9 +59,11 @@ class Worker:
         except BrokenPipeError:
             raise Failed(f"the worker of {self.env or 'apex'} has ended") from None
         ready, _, _ = select.select([process.stdout], [], [], ANSWER_SECONDS_MAX)
-        line = process.stdout.readline() if ready else b""
+        if not ready:
+            raise Failed(f"the worker of {self.env or 'apex'} gave no answer in {ANSWER_SECONDS_MAX} s")
+        line = process.stdout.readline()
         if not line:
-            raise Failed(f"the worker of {self.env or 'apex'} gave no answer")
+            raise Failed(f"the worker of {self.env or 'apex'} ended with code {process.wait(END_SECONDS_MAX)}")
         reply = json.loads(line)
         if "error" in reply:
             raise Failed(reply["error"])
@@ -112,7 +117,7 @@ class Workers:
 
 def interpreter(env: str) -> Path:
     """Python of an environment. Raises Missing."""
-    if env == OURS:
+    if env in (OURS, NATIVE):
         return Path(sys.executable)
     path = ROOT / f".venv-peers-{env}" / "bin" / "python"
     if not (path.exists() and (path.parent.parent / ".done").exists()):

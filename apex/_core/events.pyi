@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 BUILD: Final[str]
 """Name of this build: release, checked or sanitize."""
+COMPILER_FLAGS: Final[str]
+"""What the core was compiled with, for results: optimisation, and the instruction set of APEX_MARCH."""
 EVENT_DTYPE: Final[np.dtype[np.void]]
 BATCH_DTYPE: Final[np.dtype[np.void]]
 LEVEL_DTYPE: Final[np.dtype[np.void]]

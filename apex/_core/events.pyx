@@ -6,13 +6,16 @@ cimport cython
 from libc.string cimport memset
 
 BUILD = (<bytes>APEX_BUILD).decode()
+COMPILER_FLAGS = (<bytes>APEX_FLAGS).decode()
 
 
 cdef extern from *:
     """
     #define APEX_BUILD APEX_BUILD_NAME
+    #define APEX_FLAGS APEX_FLAGS_TEXT
     """
     const char* APEX_BUILD
+    const char* APEX_FLAGS
 
 
 cdef Event _event
