@@ -107,6 +107,8 @@ def write_orders_csv(result: ReplayResult, schedule: Schedule, path: Path, *, st
                 continue
             order = result.order_rows[place]
             status = STATES[int(order["state"])]
+            if status == "rejected":             # refused before the venue, or by it
+                status = "expired"
             denied = order["deny_reason"] != ALLOWED
             ts = order["ts_sent_ns"] if denied else order["ts_venue_ns"]
             done = status == "filled"
