@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import apex
 from apex.app.console import QUIET, Outcome, common_options
-from apex.domain.errors import ApexError, ConfigError
+from apex.domain.errors import ApexError, ConfigError, EnvironmentProblem
 
 COMMANDS = {
     "import": "recordings to a tape",
@@ -36,6 +36,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Nothing is left over for the parser above: it does not know the options of this one."""
+        found, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return found, extra
 
     def error(self, message: str) -> NoReturn:
         named = re.fullmatch(r"argument (.+?): (.*)", message, re.DOTALL)
@@ -62,7 +69,7 @@ def _available() -> dict[str, str]:
 def _parser(chosen: str | None) -> Parser:
     """The whole command line; only the chosen command declares its options."""
     parser = Parser(prog="apex", description="A trading engine: what you replay is what you run.")
-    parser.add_argument("--version", action="version", version=f"apex {apex.__version__}")
+    parser.add_argument("--version", action="store_true", help="print the version")
     common_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, text in _available().items():
@@ -88,6 +95,8 @@ def _run(argv: Sequence[str]) -> tuple[argparse.Namespace, Outcome]:
     chosen = _command(argv)
     parser = _parser(chosen)
     args = parser.parse_args(argv)
+    if args.version:
+        return args, Outcome({"version": apex.__version__}, f"apex {apex.__version__}")
     if chosen is None:
         parser.print_help(sys.stderr)
         raise ConfigError("no command given", "apex", "Name one of the commands above")
@@ -100,8 +109,6 @@ def dump(value: Any) -> bytes:
     import orjson
 
     def other(item: Any) -> Any:
-        if isinstance(item, int):
-            return str(item)
         if isinstance(item, Path):
             return str(item)
         if hasattr(item, "__struct_fields__"):
@@ -126,11 +133,18 @@ def _show(outcome: Outcome) -> None:
     sys.stdout.flush()
 
 
+def _print_error(code: str, what: str, where: str, do: str) -> None:
+    try:
+        _print_json({"error": {"code": code, "what": what, "where": where, "do": do}})
+    except OSError:
+        _forget_stdout()
+
+
 def _fail(error: ApexError, as_json: bool, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(error, file=sys.stderr)
     if as_json:
-        _print_json({"error": {"code": error.code, "what": error.what, "where": error.where, "do": error.do}})
+        _print_error(error.code, error.what, error.where, error.do)
     else:
         place = f"\n  where: {error.where}" if error.where else ""
         remedy = f"\n  do:    {error.do}" if error.do else ""
@@ -143,10 +157,21 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(EXIT_TERMINATED)
 
 
-def _broken_pipe() -> int:
-    """The reader of stdout has gone: not an error; nothing may be flushed there at exit."""
+def _forget_stdout() -> None:
+    """Nothing may be flushed at exit to a stdout that cannot take it: its reader has gone, or its disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+
+def _refused(error: OSError, as_json: bool, verbose: bool) -> int:
+    """The system refused something that no command expected, such as the disk that stdout goes to."""
+    problem = EnvironmentProblem(f"the system refused: {error.strerror or error}", str(error.filename or ""),
+                                 "Check disk space, permissions and where the output goes")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_stdout()
+        as_json = False
+    return _fail(problem, as_json, verbose)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,17 +190,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ApexError as error:
         return _fail(error, as_json, verbose)
     except BrokenPipeError:
-        return _broken_pipe()
+        _forget_stdout()
+        return 0
+    except OSError as error:
+        return _refused(error, as_json, verbose)
     except KeyboardInterrupt:
         if as_json:
-            _print_json({"error": {"code": "interrupted", "what": "interrupted", "where": "", "do": "Run it again"}})
+            _print_error("interrupted", "interrupted", "", "Run it again")
         print("apex: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         if as_json:
-            _print_json({"error": {"code": "internal", "what": f"{type(error).__name__}: {error}", "where": "",
-                                   "do": "This is a defect of APEX: report it with the traceback"}})
+            _print_error("internal", f"{type(error).__name__}: {error}", "",
+                         "This is a defect of APEX: report it with the traceback")
         return 1
     finally:
         signal.signal(signal.SIGTERM, previous)

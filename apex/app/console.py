@@ -47,6 +47,14 @@ def common_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(*names, action="store_true", default=argparse.SUPPRESS, help=text)
 
 
+def time_ns(text: str) -> int:
+    """A time of the command line, for argparse: UTC ns in 64 bits."""
+    value = int(text)
+    if not -(1 << 63) <= value < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text} is no time in ns: it does not fit 64 bits")
+    return value
+
+
 def console(stderr: bool = False) -> Console:
     """A console for people; plain where the stream is no terminal."""
     from rich.console import Console

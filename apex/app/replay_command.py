@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from apex.app.console import Outcome, progress
+from apex.app.console import Outcome, progress, time_ns
 from apex.app.options import ReplayOptions, options_from
 from apex.app.replay import open_tapes, run_replay
 from apex.domain.errors import ConfigError, InputError
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a strategy parameter")
     parser.add_argument("--config", metavar="FILE", help="TOML with these options and a [params] table")
     parser.add_argument("--orders", metavar="FILE.csv", help="replay a schedule of orders instead of a strategy")
-    parser.add_argument("--from", dest="start", type=int, metavar="NS", help="first recorded local time")
-    parser.add_argument("--to", dest="stop", type=int, metavar="NS", help="last recorded local time")
+    parser.add_argument("--from", dest="start", type=time_ns, metavar="NS", help="first recorded local time")
+    parser.add_argument("--to", dest="stop", type=time_ns, metavar="NS", help="last recorded local time")
     parser.add_argument("--instrument", action="append", metavar="SYMBOL", help="only this instrument (repeatable)")
     parser.add_argument("--fill-mode", choices=("strict", "compat"), help="rules of the venue (strict)")
     parser.add_argument("--queue", metavar="MODEL", help="risk-averse (default), power-prob:N, power-prob2:N, "
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}-latency", metavar="D", help=f"latency {text}, for example 5ms")
     parser.add_argument("--latency", metavar="FILE", help="recorded order latencies, CSV or npz")
     parser.add_argument("--base-latency", metavar="D", help="smallest feed latency after a shift")
-    parser.add_argument("--feed-shift", type=int, metavar="NS", help="added to every local time (computed)")
+    parser.add_argument("--feed-shift", type=time_ns, metavar="NS", help="added to every local time (computed)")
     parser.add_argument("--partial-fills", action="store_true", default=None, help="compat: fill in parts")
     parser.add_argument("--maker-fee", metavar="F", help="fraction; negative is a rebate (0)")
     parser.add_argument("--taker-fee", metavar="F", help="fraction (0)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from apex.app.console import Outcome, common_options, note, pairs, progress, stamp, table
+from apex.app.console import Outcome, common_options, note, pairs, progress, stamp, table, time_ns
 from apex.domain.errors import ConfigError
 from apex.domain.instrument import Instrument
 from apex.store.tape import Tape
@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bbo = action("bbo", "best bid and offer of the depth events at a time")
     when = bbo.add_mutually_exclusive_group(required=True)
     when.add_argument("--final", action="store_true", help="after the last event")
-    when.add_argument("--at", type=int, action="append", metavar="NS", help="recorded local time, UTC ns (repeatable)")
+    when.add_argument("--at", type=time_ns, action="append", metavar="NS",
+                      help="recorded local time, UTC ns (repeatable)")
     bbo.add_argument("--instrument", metavar="I", help="symbol, venue:symbol or index (all)")
     head = action("head", "the first rows")
     head.add_argument("-n", "--count", type=int, default=20, metavar="N", help="how many rows (20)")

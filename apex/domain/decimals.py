@@ -49,7 +49,7 @@ def units(text: str, step: str) -> int:
     count, rest = divmod(value * 10 ** (top - places), size * 10 ** (top - step_places))
     if rest:
         raise ConfigError(f"{text} is not a multiple of {step}", "decimal", f"Use a multiple of {step}")
-    return count
+    return int(count)
 
 
 def plain(mantissa: int, places: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, get_type_hints
 
 from apex.domain.errors import ConfigError
@@ -41,17 +42,23 @@ class Params:
         fields = self.fields()
         for name in values:
             if name not in fields:
-                near = ", ".join(sorted(fields)) or "none"
-                raise ConfigError(f"unknown parameter {name!r}", "--set", f"The parameters are: {near}")
+                near = difflib.get_close_matches(name, fields, 1)
+                every = ", ".join(sorted(fields)) or "none"
+                raise ConfigError(f"unknown parameter {name!r}", "--set",
+                                  f"Did you mean {near[0]}?" if near else f"The parameters are: {every}")
         for name, kind in fields.items():
             default = getattr(type(self), name, None)
             limit = default if isinstance(default, Bound) else None
-            value = values.get(name, limit.default if limit else default)
+            value: Any = values.get(name, limit.default if limit else default)
+            if name not in values and not hasattr(type(self), name):
+                raise ConfigError(f"parameter {name} has no default", "--set", f"Give it: --set {name}=...")
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
             if isinstance(kind, type) and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
                 raise ConfigError(f"parameter {name} = {value!r} is no {kind.__name__}", "--set",
                                   f"Give {name} as {kind.__name__}")
+            if kind is int and not -(1 << 63) <= value < 1 << 63:
+                raise ConfigError(f"parameter {name} = {value} does not fit 64 bits", "--set", "Choose a smaller value")
             if limit and not limit.low <= value <= limit.high:
                 raise ConfigError(f"parameter {name} = {value} lies outside {limit.low}..{limit.high}", "--set",
                                   f"Choose a value from {limit.low} to {limit.high}")

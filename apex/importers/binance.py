@@ -95,18 +95,28 @@ def _steps(given: tuple[str | None, str | None], chain: list[Source], who: Ident
 def _lines(path: Path, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Number and text of the lines that are not blank, of the first `limit` bytes."""
     number, rest, used = 0, b"", 0
-    for piece in pieces(path):
-        parts = (rest + piece).split(b"\n")
-        rest = parts.pop()
-        used += len(piece)
-        for part in parts:
-            number += 1
-            if part.strip():
-                yield number, part.strip()
-        if limit is not None and used >= limit:
-            return
+    try:
+        for piece in pieces(path):
+            parts = (rest + piece).split(b"\n")
+            rest = parts.pop()
+            used += len(piece)
+            for part in parts:
+                number += 1
+                if part.strip():
+                    yield number, part.strip()
+            if limit is not None and used >= limit:
+                return
+    except ApexError as error:
+        raise _at_line(error, path, number + 1) from None
     if rest.strip():
         yield number + 1, rest.strip()
+
+
+def _at_line(error: ApexError, path: Path, line: int) -> ApexError:
+    """An error of a file's compression, which knows no lines: the first line that could not be read."""
+    if error.where == str(path):
+        error.where = f"{path}:{line}"
+    return error
 
 
 def _source(path: Path) -> Source:
@@ -118,7 +128,7 @@ def _source(path: Path) -> Source:
     time, _, _ = line.partition(b" ")
     if not time.isdigit() or len(time) not in (16, 19):
         raise InputError("a line without a local time in microseconds or nanoseconds", f"{path}:{number}",
-                         "Give recordings whose lines are `<local time> <json>`")
+                         "Give recordings whose lines are `<local time> <json>`", "local_time")
     return Source(path, int(time), size)
 
 
@@ -167,16 +177,19 @@ def _grid(chain: list[Source], who: Identity, limit: int | None) -> tuple[str, s
     odd_lots: list[str] = ["0"]
     for source in chain:
         rest = b""
-        for piece in pieces(source.path):
-            data = rest + piece
-            price_step, lot_step, eaten, odd = scan_steps(codec, data, price_step, lot_step)
-            rest = data[eaten:]
-            used += len(piece)
-            for frame in odd:
-                prices, lots = numbers(frame, who)
-                odd_prices, odd_lots = [_common(odd_prices + prices)], [_common(odd_lots + lots)]
-            if limit is not None and used >= limit:
-                break
+        try:
+            for piece in pieces(source.path):
+                data = rest + piece
+                price_step, lot_step, eaten, odd = scan_steps(codec, data, price_step, lot_step)
+                rest = data[eaten:]
+                used += len(piece)
+                for frame in odd:
+                    prices, lots = numbers(frame, who)
+                    odd_prices, odd_lots = [_common(odd_prices + prices)], [_common(odd_lots + lots)]
+                if limit is not None and used >= limit:
+                    break
+        except InputError:
+            break                                    # the import finds the damage again, with its line
         if limit is not None and used >= limit:
             break
         price_step, lot_step, _, _ = scan_steps(codec, rest, price_step, lot_step, True)
@@ -257,6 +270,4 @@ def _read_file(path: Path, reader: BinanceReader, who: Identity, tape: TapeWrite
     except FrameProblem as problem:
         raise InputError(str(problem), f"{path}:{reader.line}", problem.do, problem.code) from None
     except ApexError as error:
-        if error.where == str(path):                 # damaged compression: the line is known here
-            error.where = f"{path}:{reader.line + 1}"
-        raise
+        raise _at_line(error, path, reader.line + 1) from None

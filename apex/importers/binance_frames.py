@@ -6,6 +6,7 @@ The decoder stays the only reader of numbers; here fields are only put in their 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError
 
 EVENTS = {"depthUpdate", "trade", "bookTicker", "markPriceUpdate"}
+_PARTIAL = re.compile(r"@depth\d+(@|$)")
+_USDM = 1
 
 
 class FrameProblem(ValueError):
@@ -75,7 +78,7 @@ def identity(found: dict[str, Any]) -> Identity | None:
     if not isinstance(symbol, str) or not symbol:
         return None
     pair = message.get("ps")
-    if isinstance(pair, str):
+    if isinstance(pair, str) and message.get("st") != _USDM:   # on endpoints of both, st tells them apart
         return Identity(symbol, "cm", pair)
     if "_PERP" in symbol or (event == "trade" and "_" in symbol and symbol.split("_")[0].endswith("USD")):
         return Identity(symbol, "cm", symbol.split("_")[0])
@@ -182,24 +185,27 @@ _WRITERS: dict[str, Callable[[Identity, dict[str, Any]], str]] = {
 
 
 def ordered(frame: bytes, who: Identity) -> bytes | None:
-    """The frame in the decoder's field order; None for a stream that no tape holds (aggTrade, kline, replies).
+    """The frame in the decoder's field order; None for a stream that no tape holds (aggTrade, kline, replies, depth20).
+
+    The streams of the best 5, 10 or 20 levels look like snapshots and updates, but say nothing of the other levels.
 
     Raises
     ------
     FrameProblem
         Damaged, of another symbol, or of another market.
     """
-    message = content(parse(frame))
-    event = event_of(message)
+    found = parse(frame)
+    message = content(found)
+    event = "" if _PARTIAL.search(str(found.get("stream", ""))) else event_of(message)
     symbol = message.get("symbol") if event == "snapshot" else message.get("s")
     if isinstance(symbol, str) and symbol != who.symbol:
         raise FrameProblem(f"a message of {symbol} in a recording of {who.symbol}",
                            "Import each symbol to a tape of its own", "symbol")
     if not event:
         return None
-    found = identity(message)
-    if found is not None and found.market != who.market and event not in ("markPriceUpdate", "trade"):
-        raise FrameProblem(f"a message of market {found.market} in a recording of market {who.market}",
+    shown = identity(message)
+    if shown is not None and shown.market != who.market and event not in ("markPriceUpdate", "trade"):
+        raise FrameProblem(f"a message of market {shown.market} in a recording of market {who.market}",
                            "Import each market to a tape of its own, or correct --market", "market")
     return _WRITERS[event](who, message).encode()
 

@@ -158,7 +158,7 @@ def _gzip(raw: Iterator[bytes], path: Path) -> Iterator[bytes]:
                 text = inflater.decompress(rest, PIECE)
                 if text:
                     yield text
-                while inflater.unconsumed_tail:
+                while inflater.unconsumed_tail and not inflater.eof:   # at its end the tail is in unused_data too
                     yield inflater.decompress(inflater.unconsumed_tail, PIECE)
             except zlib.error as error:
                 raise InputError(f"damaged gzip: {error}", str(path), "Copy the file again from its source") from None
@@ -247,7 +247,11 @@ def step_of(values: Sequence[str], option: str, symbol: str) -> str | None:
         name, equals, step = value.rpartition("=")
         if equals and not name:
             raise ConfigError(f"{value!r} names no symbol", option, f"Write {option} SYMBOL=0.1 or {option} 0.1")
-        if scaled(step)[0] <= 0:
+        try:
+            positive = scaled(step)[0] > 0
+        except ConfigError as error:
+            raise ConfigError(error.what, option, error.do) from None
+        if not positive:
             raise ConfigError(f"{step!r} is not > 0", option, "Give a positive decimal")
         if name not in ("", symbol):
             raise ConfigError(f"{option} of {name}, but the recording is of {symbol}", option,

@@ -67,11 +67,11 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.temp = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         self.fd = -1
         with disk_errors(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            self.temp = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
             self.fd = os.open(self.temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def commit(self) -> None:

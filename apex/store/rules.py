@@ -77,7 +77,7 @@ class Rules:
         `first` counts from the start of the tape's sections as this object has seen them.
         """
         found: list[Violation] = []
-        self._fields(found, batches)
+        self._fields(found, batches, {"LEVELS": len(levels), "ROWS": len(rows)})
         if not any(v.rule in ("tiling", "instrument") for v in found):
             self._levels(found, batches, levels)
             self._rows(found, batches, rows)
@@ -99,14 +99,14 @@ class Rules:
             batch = first if owner is None else int(owner[first])
             found.append(Violation(rule, self.batches + batch, int(np.count_nonzero(bad))))
 
-    def _fields(self, found: list[Violation], batches: Array) -> None:
+    def _fields(self, found: list[Violation], batches: Array, sizes: dict[str, int]) -> None:
         flags, encoding = batches["flags"], batches["encoding"]
         count = batches["count"].astype(np.int64)
         tiled = count <= 0
-        for code, start in ((ENCODINGS["LEVELS"], self.levels), (ENCODINGS["ROWS"], self.rows)):
-            mine = np.flatnonzero(encoding == code)
+        for name, start in (("LEVELS", self.levels), ("ROWS", self.rows)):
+            mine = np.flatnonzero(encoding == ENCODINGS[name])
             ends = np.cumsum(count[mine]) + start
-            tiled[mine] |= batches["first"][mine] != ends - count[mine]
+            tiled[mine] |= (batches["first"][mine] != ends - count[mine]) | (ends > start + sizes[name])
         tiled |= encoding > max(ENCODINGS.values())
         self._note(found, "tiling", tiled)
         self._note(found, "instrument", batches["instrument"] >= self.instruments)

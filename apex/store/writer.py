@@ -82,7 +82,7 @@ class Summary:
         return {
             "row_count": self.rows, "first_ts": self.first_ts, "last_ts": self.last_ts,
             "feed_min_ns": self.feed_min_ns, "clock_defects": self.clock_defects,
-            "kinds": {_KINDS[int(k)]: int(self.kinds[k]) for k in np.flatnonzero(self.kinds)},
+            "kinds": {_KINDS.get(int(k), f"kind {k}"): int(self.kinds[k]) for k in np.flatnonzero(self.kinds)},
         }
 
 
