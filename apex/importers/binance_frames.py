@@ -204,7 +204,8 @@ def ordered(frame: bytes, who: Identity) -> bytes | None:
     if not event:
         return None
     shown = identity(message)
-    if shown is not None and shown.market != who.market and event not in ("markPriceUpdate", "trade"):
+    unsure = event == "trade" or (event == "markPriceUpdate" and who.market != "spot")
+    if shown is not None and shown.market != who.market and not unsure:
         raise FrameProblem(f"a message of market {shown.market} in a recording of market {who.market}",
                            "Import each market to a tape of its own, or correct --market", "market")
     return _WRITERS[event](who, message).encode()

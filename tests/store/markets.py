@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apex._core.events import EVENT_DTYPE, FLAGS, KINDS
+from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, pack
 from apex.domain.instrument import Instrument
+from apex.store.tape import TapeWriter
 
 BTC = Instrument("BTCUSDT", "binance-usdm", "0.1", "0.001", base="BTC", quote="USDT")
 ETH = Instrument("ETHUSDT", "binance-spot", "0.01", "0.0001", kind="spot", base="ETH", quote="USDT")
+PAIR = [BTC, ETH]
 BOTH = FLAGS["AT_VENUE"] | FLAGS["AT_LOCAL"]
 LOCAL_ONLY = FLAGS["AT_LOCAL"] | FLAGS["NO_VENUE_TIME"]
 START = 1_723_075_200_000_000_000
@@ -46,9 +49,11 @@ def market(seed: int, messages: int, instruments: int = 1) -> list[NDArray[Any]]
         common: dict[str, Any] = {"sequence": number, "instrument": x, "delay": delay}
         match int(rng.integers(8)):
             case 0:
-                made.append(message("TRADE", clock, [(int(rng.integers(1, 3)), 1000, int(rng.integers(1, 9)), 0)], **common))
+                side, lots = int(rng.integers(1, 3)), int(rng.integers(1, 9))
+                made.append(message("TRADE", clock, [(side, 1000, lots, 0)], **common))
             case 1:
-                made.append(message("QUOTE", clock, [(1, 999, 3, 0), (2, 1002, 4, 0)], **common | {"flags": LOCAL_ONLY}))
+                made.append(message("QUOTE", clock, [(1, 999, 3, 0), (2, 1002, 4, 0)],
+                                    **common | {"flags": LOCAL_ONLY}))
             case 2:
                 made.append(message("MARK", clock, [(0, 1000, 0, -12), (0, 1001, 0, START)], **common))
             case 3 if number % 5 == 0:
@@ -66,3 +71,11 @@ def market(seed: int, messages: int, instruments: int = 1) -> list[NDArray[Any]]
 def joined(messages: list[NDArray[Any]]) -> NDArray[Any]:
     """All rows of messages in order."""
     return np.concatenate(messages) if messages else np.zeros(0, EVENT_DTYPE)
+
+
+def write(path: Path, events: Any, **options: Any) -> TapeWriter:
+    """Write rows in one piece; the closed writer."""
+    writer = TapeWriter(path, PAIR, source="test", **options)
+    with writer:
+        writer.append(*pack(events))
+    return writer

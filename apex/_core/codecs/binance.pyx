@@ -21,54 +21,17 @@ from apex._core.events cimport (
 from apex._core.codecs.base import DECODE_ERRORS
 from apex._core.events import EVENT_DTYPE
 
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    #error "the scanner reads eight digits at once in little-endian order"
-    #endif
-    #define ASCII_ZEROS 0x3030303030303030ULL
-    /* Eight characters as digit values, first character in the lowest byte. */
-    static inline uint64_t load_digits(const char* p) { uint64_t v; memcpy(&v, p, 8); return v ^ ASCII_ZEROS; }
-    static inline int all_digits(uint64_t v) {
-        return ((v | (v + 0x0606060606060606ULL)) & 0xF0F0F0F0F0F0F0F0ULL) == 0;
-    }
-    static inline uint64_t join_digits(uint64_t v) {
-        v = v * 10 + (v >> 8);
-        return (((v & 0x000000FF000000FFULL) * 0x000F424000000064ULL)
-              + (((v >> 16) & 0x000000FF000000FFULL) * 0x0000271000000001ULL)) >> 32;
-    }
-    static const uint64_t POWERS_OF_TEN[19] = {
-        1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL, 1000000000ULL,
-        10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL, 100000000000000ULL,
-        1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL, 1000000000000000000ULL};
-    """
-    uint64_t load_digits(const char* p) noexcept nogil
-    bint all_digits(uint64_t v) noexcept nogil
-    uint64_t join_digits(uint64_t v) noexcept nogil
-    const uint64_t* POWERS_OF_TEN
+include "digits.pxi"
 
 cdef enum:
-    DIGITS_MAX = 18           # 10**18 < 2**63
     PLACES_MAX = 12           # decimal places of a tick or lot
     EXACT_PLACES = 8          # scale of mark prices and of TO_STEPS
-    MS_DIGITS = 13
-    US_DIGITS = 16
     ROWS_PER_FRAME_MAX = 1 << 15
-
-cdef uint64_t MS_LAST = 9223372036854          # the last millisecond and microsecond that fit int64 ns
-cdef uint64_t US_LAST = 9223372036854775
 
 cdef Grid EXACT
 EXACT.price_step = EXACT.lot_step = 1
 EXACT.price_places = EXACT.lot_places = EXACT_PLACES
 EXACT.price_wide = EXACT.lot_wide = True
-
-
-cdef inline bint literal(const char* p, const char* end, const char* text, Py_ssize_t size) noexcept nogil:
-    return end - p >= size and memcmp(p, text, size) == 0
 
 
 cdef inline bint matches(const char* p, const char* end, const Text* text) noexcept nogil:
@@ -78,108 +41,6 @@ cdef inline bint matches(const char* p, const char* end, const Text* text) noexc
 cdef inline bint ends(const char* p, const char* end, int braces) noexcept nogil:
     """Whether exactly `braces` closing braces are left (the last byte is known to be one)."""
     return end - p == braces and (braces == 1 or p[0] == b'}')
-
-
-cdef inline const char* decimal(
-    const char* p, const char* end, int places, int64_t step, bint wide, int64_t* value, int* error
-) noexcept nogil:
-    """Read a decimal up to its closing quote, in steps of `step` / 10**places; NULL and `error` if it is none."""
-    cdef const char* start = p
-    cdef uint64_t v = 0, x
-    cdef int left = places
-    cdef unsigned int d = <unsigned int> p[0] - 48u
-    while d <= 9:
-        v = v * 10 + d
-        p += 1
-        d = <unsigned int> p[0] - 48u
-    if p == start or p - start + places > DIGITS_MAX:
-        error[0] = UNKNOWN_FORM
-        return NULL
-    if p[0] == b'.':
-        p += 1
-        if wide and end - p >= 9:
-            x = load_digits(p)
-            if p[8] == b'"' and all_digits(x):
-                if places < 8:
-                    if (x >> (8 * places)) != 0:
-                        error[0] = OFF_GRID
-                        return NULL
-                    x <<= 8 * (8 - places)
-                v = v * POWERS_OF_TEN[places] + join_digits(x)
-                p += 8
-                left = 0
-                start = NULL
-        if start != NULL:
-            start = p
-            d = <unsigned int> p[0] - 48u
-            while d <= 9 and left > 0:
-                v = v * 10 + d
-                left -= 1
-                p += 1
-                d = <unsigned int> p[0] - 48u
-            while p[0] == b'0':
-                p += 1
-            if p == start:
-                error[0] = UNKNOWN_FORM
-                return NULL
-    if p[0] != b'"':
-        error[0] = OFF_GRID if <unsigned int> p[0] - 48u <= 9 else UNKNOWN_FORM
-        return NULL
-    v *= POWERS_OF_TEN[left]
-    if step != 1:
-        if v % <uint64_t> step != 0:
-            error[0] = OFF_GRID
-            return NULL
-        v //= <uint64_t> step
-    value[0] = <int64_t> v
-    return p
-
-
-cdef inline const char* number(const char* p, const char* end, uint64_t* value) noexcept nogil:
-    """Read an unsigned integer of 1 to 18 digits; NULL if there is none."""
-    cdef const char* start = p
-    cdef uint64_t v = 0, x
-    cdef unsigned int d
-    if end - p >= 8:
-        x = load_digits(p)
-        if all_digits(x):
-            v = join_digits(x)
-            p += 8
-    d = <unsigned int> p[0] - 48u
-    while d <= 9:
-        v = v * 10 + d
-        p += 1
-        d = <unsigned int> p[0] - 48u
-    if p == start or p - start > DIGITS_MAX:
-        return NULL
-    value[0] = v
-    return p
-
-
-cdef inline const char* moment(const char* p, const char* end, int64_t* ns) noexcept nogil:
-    """Read a time of 13 digits (ms) or 16 (us) as ns; NULL if it is neither."""
-    cdef uint64_t v = 0
-    cdef const char* start = p
-    p = number(p, end, &v)
-    if p == NULL:
-        return NULL
-    if p - start == MS_DIGITS and v <= MS_LAST:
-        ns[0] = <int64_t> v * 1000000
-    elif p - start == US_DIGITS and v <= US_LAST:
-        ns[0] = <int64_t> v * 1000
-    else:
-        return NULL
-    return p
-
-
-cdef inline const char* boolean(const char* p, const char* end, bint* value) noexcept nogil:
-    if literal(p, end, b"true", 4):
-        value[0] = True
-        return p + 4
-    if literal(p, end, b"false", 5):
-        value[0] = False
-        return p + 5
-    return NULL
 
 
 cdef inline int64_t common_step(int64_t step, int64_t value) noexcept nogil:
@@ -519,7 +380,7 @@ cdef inline int scan_as(
         return scan_trade(forms, grid, payload, end, m, sink, mode)
     if letter == b'd' and payload[2] == b's':
         return scan_depth(forms, grid, payload, end, m, sink, mode)
-    if letter == b'm' and payload[2] == b's':
+    if letter == b'm' and payload[2] == b's' and forms.market != SPOT:
         return scan_mark(forms, payload, end, m)
     if literal(payload, end, b'{"lastUpdateId":', 16):
         return scan_snapshot(forms, grid, payload, end, m, sink, mode)
@@ -539,12 +400,7 @@ cdef int scan(
 
 cdef void mark_row(const Grid* grid, int64_t price_1e8, Event* row) noexcept nogil:
     """Nearest tick (halves up), and what is left of the price in quantity_lots, in 1e-8 of the quote."""
-    cdef int64_t tick
-    if grid.price_places > EXACT_PLACES:
-        row.price_ticks = price_1e8 * <int64_t> POWERS_OF_TEN[grid.price_places - EXACT_PLACES] // grid.price_step
-        row.quantity_lots = 0
-        return
-    tick = grid.price_step * <int64_t> POWERS_OF_TEN[EXACT_PLACES - grid.price_places]
+    cdef int64_t tick = grid.price_step * <int64_t> POWERS_OF_TEN[EXACT_PLACES - grid.price_places]
     row.price_ticks = (price_1e8 + tick // 2) // tick
     row.quantity_lots = price_1e8 - row.price_ticks * tick
 
@@ -615,6 +471,8 @@ cdef class BinanceCodec(Codec):
             raise ValueError(f"a tick or lot has more than {PLACES_MAX} decimal places")
         if not (0 < price_step < 2**40 and 0 < lot_step < 2**40):
             raise ValueError("a tick or lot is not within (0, 2**40) of its last place")
+        if market != "spot" and (price_places > EXACT_PLACES or price_step * 10**(EXACT_PLACES - price_places) >= 2**62):
+            raise ValueError(f"a tick of a futures market is not within 1e-{EXACT_PLACES} and 2**62 of that")
         self.grid.price_step, self.grid.price_places = price_step, price_places
         self.grid.lot_step, self.grid.lot_places = lot_step, lot_places
         self.grid.price_wide = market == "spot" and 1 <= price_places <= 8
