@@ -376,9 +376,9 @@ cdef void _trade(Sink* sink, Pit* pit, int stale) noexcept nogil:
 
 cdef void _depth(Sink* sink, Pit* pit, int64_t rows_max) noexcept nogil:
     """A depth message of a burst of actions, of at most `rows_max` rows."""
-    cdef int64_t burst = 1 + ((BURST_MEAN - 1) * _sample(exponential, _draw(&pit.random)) >> 20), i
+    cdef int64_t burst = 1 + ((BURST_MEAN - 1) * _sample(exponential, _draw(&pit.random)) >> 20), _
     _begin(pit)
-    for i in range(min(burst, rows_max, BURST_MAX)):
+    for _ in range(min(burst, rows_max, BURST_MAX)):
         _act(pit)
     if rows_max >= STEP_ROWS_MAX:
         _withdraw(pit, BID)
@@ -390,7 +390,7 @@ cdef void _depth(Sink* sink, Pit* pit, int64_t rows_max) noexcept nogil:
 
 cdef void _open(Pit* pit, int64_t price_ticks, int64_t depth) noexcept nogil:
     """A book in its stationary state around the price, `depth` levels a side at most; no time passes."""
-    cdef int i, which
+    cdef int _, which
     cdef Ladder* ladder
     pit.fair_q8 = (price_ticks << 8) + 128
     pit.fair_low_q8, pit.fair_high_q8 = price_ticks << 7, price_ticks << 9
@@ -400,7 +400,7 @@ cdef void _open(Pit* pit, int64_t price_ticks, int64_t depth) noexcept nogil:
     _begin(pit)
     _set(pit, BID, price_ticks, 100)
     _set(pit, ASK, price_ticks + 1, 100)
-    for i in range(WARM_UP):
+    for _ in range(WARM_UP):
         _begin(pit)
         _act(pit)
     for which in range(2):

@@ -188,7 +188,7 @@ class Pit:
             bits = self.random.draw()
             size = sample(EXPONENTIAL, bits) * (self.jump_q8 * regime.scale // 16) >> 20
             up = leans(quotient(self.flow, 4), bits)
-            up = up and self.fair_q8 + size <= self.high_q8 or self.fair_q8 - size < self.low_q8
+            up = (up and self.fair_q8 + size <= self.high_q8) or self.fair_q8 - size < self.low_q8
             self.fair_q8 += size if up else -size
             self.excess_q8 += quotient((size if up else -size) * 3, 8)
 
