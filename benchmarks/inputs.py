@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apex._core.events import EVENT_DTYPE, KINDS, pack
+from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, pack
 from apex.importers.binance import import_binance
 from apex.importers.hftbacktest import import_hftbacktest
 from apex.store.tape import Tape, TapeWriter
@@ -24,6 +24,7 @@ USDM = ("usdm_btcusdt_20240808.gz",)
 SPOT = ("spot_btcusdt_20240808.gz", "spot_btcusdt_20240809.gz")
 CHAINS = {"usdm": USDM, "spot": SPOT}
 SECOND = 1_000_000_000
+LAST = int(np.iinfo(np.int64).max)
 DEPTH = ("BOOK_LEVEL", "BOOK_CLEAR", "SNAPSHOT_BEGIN", "LINK_GAP")
 LEVELS_DTYPE = np.dtype([("message", "<i4"), ("side", "<i4"), ("ticks", "<i8"), ("lots", "<i8")])
 """A plain form of depth messages for the peers: side 1 is bid, 2 is ask, 0 clears both; lots 0 deletes."""
@@ -85,8 +86,8 @@ def npz(workers: Workers) -> Path:
 def period_ns(path: Path) -> int:
     """Nanoseconds from one repetition of a tape to the next: its length in both clocks and a second, whole seconds."""
     with Tape.open(path) as tape:
-        stamps = [tape.batches[name] for name in ("ts_local_ns", "ts_exchange_ns")]
-        span = max(int(s.max()) for s in stamps) - min(int(s.min()) for s in stamps)
+        stamps = [tape.batches["ts_local_ns"], tape.batches["ts_exchange_ns"][_timed(tape.batches)]]
+        span = max(int(s.max(initial=0)) for s in stamps) - min(int(s.min(initial=LAST)) for s in stamps)
     return (span // SECOND + 2) * SECOND
 
 
@@ -95,6 +96,12 @@ def one_tape(workers: Workers) -> Path:
     source = npz(workers)
     return made("usdm-1.tape", [source, *_code()],
                 lambda out: _import(lambda: import_hftbacktest([source], out, tick=["0.1"], lot=["0.001"])))
+
+
+def _timed(array: NDArray[Any]) -> NDArray[Any]:
+    """Where batches or rows have a venue time."""
+    found: NDArray[Any] = (array["flags"] & FLAGS["NO_VENUE_TIME"]) == 0
+    return found
 
 
 def hftbacktest_tape(workers: Workers, loops: int) -> Path:
@@ -117,7 +124,7 @@ def loop(source: Path, out: Path, loops: int) -> None:
             batches, rows = tape.batches.copy(), tape.rows.copy()
             for array in (batches, rows):
                 array["ts_local_ns"] += number * period
-                array["ts_exchange_ns"] += number * period
+                array["ts_exchange_ns"][_timed(array)] += number * period
             to.append(batches, tape.levels, rows)
 
 
@@ -184,8 +191,7 @@ def _levels(tape: Path, out: Path) -> None:
     other = ~snapshot & (rows["kind"] != KINDS["BOOK_LEVEL"])
     if other.any():
         raise Missing("the recording has gaps or clears: the peers' plain form has none")
-    # a message is the rows up to LAST_IN_BATCH
-    last = (rows["flags"] & 1) != 0
+    last = (rows["flags"] & FLAGS["LAST_IN_BATCH"]) != 0
     found["message"] = np.concatenate(([0], np.cumsum(last)[:-1]))
     found["side"] = np.where(snapshot, 0, rows["side"])
     found["ticks"], found["lots"] = rows["price_ticks"], rows["quantity_lots"]
