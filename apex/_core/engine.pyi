@@ -214,4 +214,6 @@ class Engine:
     def stop(self) -> None: ...
     def tables(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Copies of orders, fills, equity (grid) and marks (grid x instruments) as structured arrays."""
+    def _check(self) -> None:
+        """Walk every invariant of working orders and ledger; AssertionError names the first that does not hold."""
     def mid2(self, instrument: int) -> int | None: ...

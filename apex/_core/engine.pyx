@@ -677,6 +677,29 @@ cdef class Engine:
             marks[:] = np.asarray(<MarkRow[:self.equity_count * self.count]> self.marks)
         return orders, fills, equity, marks.reshape(self.equity_count, self.count)
 
+    def _check(self):
+        """Walk every invariant of the working orders; see engine.pyi."""
+        cdef LocalSide* side
+        cdef OrderRow* order
+        cdef int64_t buy, sell, left
+        cdef int i, k
+        for i in range(self.count):
+            side = &self.local[i]
+            buy = sell = 0
+            for k in range(side.active_count):
+                order = &self.orders[side.active[k]]
+                left = order.quantity_lots - order.filled_lots + order.pending_lots
+                buy += left if order.side == BUY else 0
+                sell += left if order.side != BUY else 0
+                assert order.slot == k and order.instrument == <uint32_t> i, ("place of a working order", order.id, k)
+                assert order.state == IN_FLIGHT or order.state == WORKING, ("a done order is active", order.id)
+                assert (order.state == IN_FLIGHT) == (order.pending == PLACE), ("in flight, or acknowledged", order.id)
+                assert order.filled_lots < order.quantity_lots, ("filled, and active", order.id)
+                assert order.pending == AMEND or order.pending_lots == order.pending_ticks == 0, ("amended", order.id)
+            assert (buy, sell) == (side.open_buy_lots, side.open_sell_lots), ("open lots", i, buy, sell)
+            assert side.active_count <= side.active_capacity and (side.has_mid or side.mid2 == 0)
+        self.ledger._check()
+
     def mid2(self, int instrument):
         """Last valid bid + ask of the local book in ticks, None before the first."""
         return self.local[instrument].mid2 if self.local[instrument].has_mid else None

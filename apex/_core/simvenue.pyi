@@ -37,6 +37,8 @@ class SimVenue:
                  compat: bool = False, partial: bool = True, synced: bool = False,
                  latency: tuple[int, int, int, int] = (0, 0, 0, 0),
                  rows: Sequence[tuple[int, int, int]] | None = None) -> None: ...
+    def _check(self) -> None:
+        """Walk every invariant of the resting orders; AssertionError names the first that does not hold."""
 
 class SimGateway(Gateway):
     """Hands the gate's commands to the simulated venues."""

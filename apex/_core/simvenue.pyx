@@ -240,7 +240,8 @@ cdef class SimVenue:
         if own:
             self._depth(side, ticks, self._raw(before), self._raw(lots))
         if not self.compat:
-            if lots > 0 and (self.sell_low <= self.book.bid.best if side == BUY else self.buy_high >= self.book.ask.best):
+            if lots > 0 and (
+                    self.sell_low <= self.book.bid.best if side == BUY else self.buy_high >= self.book.ask.best):
                 strict_crossed(self, ts, side)
         elif side == BUY:
             if self.sell_low <= self.book.bid.best and self.book.bid.best > best:
@@ -684,6 +685,29 @@ cdef class SimVenue:
                 self.used_lots[i] = self.used_lots[self.used_count]
                 self.used_side[i] = self.used_side[self.used_count]
                 return
+
+    def _check(self):
+        """Walk every invariant of the resting orders; see simvenue.pyi."""
+        cdef int32_t i
+        cdef VenueOrder* order
+        cdef VenueOrder* before
+        ids = {self.orders[i].id for i in range(self.order_count)}
+        assert len(ids) == self.order_count, "an order rests twice"
+        for i in range(0 if self.compat else self.order_count):
+            order = &self.orders[i]
+            assert 0 < order.leaves_lots <= order.lots, ("leaves", order.id, order.leaves_lots, order.lots)
+            assert round(order.careful / self.lot_size) >= 0, ("queue", order.id, order.careful)
+            assert self.queue != RISK_AVERSE or order.front == order.careful, ("queue", order.id)
+            before = &self.orders[max(i - 1, 0)]
+            assert before.side <= order.side and (before.side != order.side or _reaches(
+                order.side, before.price_ticks, order.price_ticks)), ("price priority", order.id)
+        for i in range(self.used_count):
+            assert 0 < self.used_lots[i] <= book_quantity(self.book, self.used_side[i], self.used_tick[i]), "used up"
+        ranges = (self.buy_low, self.buy_high, self.sell_low, self.sell_high)
+        self._range()
+        assert ranges == (self.buy_low, self.buy_high, self.sell_low, self.sell_high), "range of the resting orders"
+        assert self.request_head <= self.request_tail and self.response_head <= self.response_tail
+        assert not (self.failed or self.book.bid.failed or self.book.ask.failed)
 
     cdef int32_t _find(self, uint64_t id) noexcept nogil:
         cdef int32_t i
