@@ -11,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test check demo bench bench-short peers parity long checked lock clean
+.PHONY: build test check demo bench bench-short peers parity parity-short long checked lock clean
 
 BIN := .venv/bin
 VENV_PYTHON := $(BIN)/python
@@ -63,7 +63,8 @@ check: build
 demo: build
 	@mkdir -p build/demo
 	@$(BIN)/apex generate --seed 7 --events 1000000 --out build/demo/market.tape
-	@$(BIN)/apex replay build/demo/market.tape --strategy apex.strategies.maker:Maker --out build/demo/report
+	@$(BIN)/apex replay build/demo/market.tape --strategy apex.strategies.maker:Maker --order-latency 5ms \
+		--response-latency 5ms --maker-fee 0.00002 --taker-fee 0.0004 --out build/demo/report
 
 # A peer whose environment cannot be made is left out of `make bench`, and its rows say so.
 bench: build
@@ -83,6 +84,9 @@ peers: build $(PEERS)
 
 parity: build
 	@$(VENV_PYTHON) tools/parity/run.py --full
+
+parity-short: build
+	@$(VENV_PYTHON) tools/parity/run.py
 
 long: build
 	@$(VENV_PYTHON) tools/long.py
