@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,33 +12,49 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from apex.store.bbo import Touch, touches
+from apex.store.tape import Tape
+
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
-DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
+DEPTH, TRADE, CLEAR, SNAPSHOT, BBO = 1, 2, 3, 4, 5
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
-QUEUES = ("risk-averse", "power-prob:2", "power-prob2:3", "power-prob3:2.5", "power-prob:0.7", "log-prob", "log-prob2")
+QUEUES = ("risk-averse", "power-prob:2", "power-prob:0.7", "power-prob2:3", "power-prob3:2.5", "log-prob", "log-prob2")
+NO_PRICE = -1
+COLUMNS = ("ts", "id", "side", "price", "quantity", "tif", "cancel_ts")
 ROW = np.dtype([
     ("ev", "u8"), ("exch_ts", "i8"), ("local_ts", "i8"), ("px", "f8"), ("qty", "f8"), ("order_id", "u8"),
     ("ival", "i8"), ("fval", "f8"),
 ], align=True)
 
 
+class Maker(msgspec.Struct):
+    """The market maker of the benchmarks instead of a schedule."""
+
+    half_spread_ticks: int
+    interval_ns: int
+
+
 class Case(msgspec.Struct, kw_only=True):
     """One replay: its inputs, its models, and the folder of its results."""
 
     name: str
-    npz: str
-    schedule: str
+    kind: str
+    npz: list[str]
     folder: str
     tick: str
     lot: str
     queue: str
     partial: bool
+    tape: str
+    schedule: str | None = None
+    maker: Maker | None = None
     order_latency: int = 0
     response_latency: int = 0
     latency: str | None = None
     maker_fee: str = "-0.0001"
     taker_fee: str = "0.0004"
+    seed: int = 0
     rows: int = 0
 
 
@@ -59,7 +76,7 @@ class Market:
         self.rows: list[tuple[int, int, int, int, int]] = []
         self.mids: list[tuple[int, int]] = []
         self.jitter = rng.choice((0, 2 * MS, 9 * MS))
-        self.clears = rng.choice((0.0, 0.004))
+        self.clears = rng.choice((0.0, 0.004, 0.02))
         self.snapshot()
         while len(self.rows) < count:
             if rng.random() < 0.7:
@@ -100,7 +117,11 @@ class Market:
             through = rng.choice((0, 0, 0, 0, 0, 1, 2, -1)) * (1 if side == BUY else -1)
             touch = self.best(SELL if side == BUY else BUY)
             sides = EXCH | LOCAL if rng.random() < 0.95 else rng.choice((EXCH, LOCAL))
-            self.add(TRADE | side, touch + through, self.quantity(), sides)
+            aggressor = side if rng.random() < 0.99 else 0
+            self.add(TRADE | aggressor, touch + through, self.quantity(), sides)
+        elif kind < 0.26:
+            side = rng.choice((BUY, SELL))
+            self.add(BBO | side, self.best(side), self.quantity())
         else:
             self.level(rng.choice((BUY, SELL)))
         if rng.random() < 0.02:
@@ -142,7 +163,7 @@ class Market:
         else:
             self.rows.append((CLEAR | side | EXCH | LOCAL, self.now, self.now + 5 * MS, NO_PRICE, 0))
             self.levels[side] = {}
-        if rng.random() < 0.8:
+        if rng.random() < 0.6:
             self.snapshot()
 
     def table(self) -> Any:
@@ -154,10 +175,11 @@ class Market:
         here: set[int] = set()
         while a < len(venue) or b < len(local):
             v, at = venue[a] if a < len(venue) else -1, local[b] if b < len(local) else -1
+            apart = at >= 0 and (at in here or not self.rows[at][0] & EXCH)   # its venue row is written, or there is none
             if v >= 0 and v == at:
                 made.append((v, EXCH | LOCAL))
                 a, b = a + 1, b + 1
-            elif v < 0 or (at >= 0 and (at in here or not self.rows[at][0] & EXCH) and self.rows[at][2] <= self.rows[v][1]):
+            elif v < 0 or (apart and self.rows[at][2] <= self.rows[v][1]):
                 made.append((at, LOCAL))
                 b += 1
             else:
@@ -175,11 +197,8 @@ class Market:
         return table
 
 
-NO_PRICE = -1
-
-
 def orders(market: Market, seed: int, count: int) -> list[dict[str, str]]:
-    """A schedule: limit orders around the mid of their time, of all kinds, some cancelled, some too early or too late."""
+    """A schedule: orders of all kinds around the mid of their time, some cancelled, some too early or too late."""
     rng = random.Random(seed * 7919 + 1)
     tick, lot = Decimal(market.tick), Decimal(market.lot)
     times = sorted(rng.choices(market.mids, k=count))
@@ -190,8 +209,8 @@ def orders(market: Market, seed: int, count: int) -> list[dict[str, str]]:
         side = rng.choice(("buy", "sell"))
         ts = max(at + rng.choice((0, 5 * MS, rng.randint(0, 30 * MS))), previous)
         previous = ts = min(ts, market.last)
-        tif = rng.choice(("GTC",) * 8 + ("GTX",) * 4 + ("IOC", "IOC", "FOK", "FOK", ""))
-        away = rng.choice((-3, -1, 0, 1, 1, 1, 2, 2, 3, 4)) if tif in ("GTC", "GTX") else rng.choice((-6, -3, -2, -1, 0, 1))
+        tif = rng.choice(("GTC",) * 8 + ("GTX",) * 4 + ("IOC", "IOC", "FOK", "FOK", "", ""))
+        away = rng.choice((-3, -1, 0, 1, 1, 1, 2, 2, 3, 4) if tif in ("GTC", "GTX") else (-6, -3, -2, -1, 0, 1))
         ticks = mid - away if side == "buy" else mid + away
         lots = rng.randint(1, market.top) if rng.random() < 0.7 else rng.randint(1, 10 * market.top)
         cancel = ""
@@ -205,7 +224,11 @@ def orders(market: Market, seed: int, count: int) -> list[dict[str, str]]:
 
 
 def latencies(seed: int, first: int, last: int) -> list[tuple[int, int, int]]:
-    """Recorded order latencies; now and then a request that never reached the venue (exch_ts 0)."""
+    """Recorded order latencies; now and then a request that never reached the venue (exch_ts 0).
+
+    An answer takes 2 us or more: beside an exch_ts of 0 hftbacktest's doubles are that coarse, and it stops at a
+    negative latency.
+    """
     rng = random.Random(seed * 104729 + 2)
     step = max((last - first) // 40, 20 * MS)
     rows: list[tuple[int, int, int]] = []
@@ -213,7 +236,7 @@ def latencies(seed: int, first: int, last: int) -> list[tuple[int, int, int]]:
     venue = 0
     while at < last - 5 * step:
         venue = max(venue + 1, at + rng.choice((1, rng.randint(1, 30 * MS))))
-        answer = max(venue, rows[-1][2] if rows else 0) + rng.randint(0, 20 * MS)
+        answer = max(venue, rows[-1][2] if rows else 0) + rng.randint(2000, 20 * MS)
         refused = seed % 5 == 0 and len(rows) > 1 and rng.random() < 0.05
         rows.append((at, 0 if refused else venue, answer))
         at += rng.randint(step // 2, step)
@@ -222,7 +245,7 @@ def latencies(seed: int, first: int, last: int) -> list[tuple[int, int, int]]:
 
 def write_schedule(rows: list[dict[str, str]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, ["ts", "id", "side", "price", "quantity", "tif", "cancel_ts"], lineterminator="\n")
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -235,29 +258,86 @@ def write_latencies(rows: list[tuple[int, int, int]], path: Path) -> None:
     np.savez(path, data=table)
 
 
-def grid(folder: Path, seeds: range, count: int, number: int) -> list[Case]:
-    """Every seed over every queue model, both latency models, with and without partial fills; a market for each."""
+def grid(folder: Path, seed: int, count: int, number: int) -> list[Case]:
+    """A market and a schedule for every queue model, over both latency models, with and without partial fills."""
     made: list[Case] = []
-    for seed in seeds:
-        for q, queue in enumerate(QUEUES):
-            key = seed * 100 + q
-            market = Market(key, count, small=seed % 4 == 3)
-            table = market.table()
-            base = folder / f"s{seed}-{queue.replace(':', '_')}"
-            base.mkdir(parents=True, exist_ok=True)
-            np.savez(base / "market.npz", data=table)
-            write_schedule(orders(market, key, number), base / "schedule.csv")
-            write_latencies(latencies(key, START, market.last), base / "latency.npz")
-            rng = random.Random(key)
-            constant = (rng.choice((0, 1, 4 * MS, 12 * MS)), rng.choice((0, 1, 3 * MS, 25 * MS)))
-            for recorded in (False, True):
-                for partial in (False, True):
-                    name = f"{base.name}-{'recorded' if recorded else 'constant'}-{'partial' if partial else 'whole'}"
-                    out = folder / name
-                    out.mkdir(exist_ok=True)
-                    made.append(Case(
-                        name=name, npz=str(base / "market.npz"), schedule=str(base / "schedule.csv"), folder=str(out),
-                        tick=market.tick, lot=market.lot, queue=queue, partial=partial, rows=len(table),
-                        order_latency=constant[0], response_latency=constant[1],
-                        latency=str(base / "latency.npz") if recorded else None))
+    for q, queue in enumerate(QUEUES):
+        key = seed * 100 + q
+        base = folder / f"random-{seed}-{queue.replace(':', '_')}"
+        base.mkdir(parents=True, exist_ok=True)
+        market = Market(key, count, small=seed % 4 == 3)
+        table = market.table()
+        np.savez(base / "market.npz", data=table)
+        write_schedule(orders(market, key, number), base / "schedule.csv")
+        write_latencies(latencies(key, START, market.last), base / "latency.npz")
+        rng = random.Random(key)
+        constant = (rng.choice((0, 1, 4 * MS, 12 * MS)), rng.choice((0, 1, 3 * MS, 25 * MS)))
+        common = Case(
+            name="", kind="random", npz=[str(base / "market.npz")], tape=str(base / "market.tape"), folder="",
+            schedule=str(base / "schedule.csv"), tick=market.tick, lot=market.lot, queue=queue, partial=False,
+            seed=seed, rows=len(table))
+        made += variants(common, base, constant, str(base / "latency.npz"))
     return made
+
+
+def variants(common: Case, base: Path, constant: tuple[int, int], recorded: str) -> list[Case]:
+    """The case with constant and with recorded latencies, each with and without partial fills."""
+    made: list[Case] = []
+    for latency in (None, recorded):
+        for partial in (False, True):
+            name = f"{base.name}-{'constant' if latency is None else 'recorded'}-{'partial' if partial else 'whole'}"
+            out = base.parent / name
+            out.mkdir(parents=True, exist_ok=True)
+            order, response = constant if latency is None else (0, 0)
+            made.append(msgspec.structs.replace(
+                common, name=name, folder=str(out), partial=partial, latency=latency, order_latency=order,
+                response_latency=response))
+    return made
+
+
+def recorded(folder: Path, name: str, npz: list[Path], tape: Path, grid_of: tuple[str, str], seed: int, number: int,
+             queues: Sequence[str] = QUEUES) -> list[Case]:
+    """A schedule around the touch of a recording, for each queue model over both latency models, whole and in parts."""
+    with Tape.open(tape) as opened:
+        first, last, rows = int(opened.header["first_ts"]), int(opened.header["last_ts"]), int(opened.row_count)
+        times = sorted(random.Random(seed).sample(range(first, last - 1000 * MS), number + number // 4))
+        seen = [t for t in touches(opened, 0, times) if t.bid_ticks is not None and t.ask_ticks is not None]
+    base = folder / name
+    base.mkdir(parents=True, exist_ok=True)
+    write_schedule(around(seen[:number], grid_of, seed, last), base / "schedule.csv")
+    write_latencies(latencies(seed, first, last), base / "latency.npz")
+    made: list[Case] = []
+    for queue in queues:
+        common = Case(
+            name="", kind="recorded", npz=[str(path) for path in npz], tape=str(tape), folder="",
+            schedule=str(base / "schedule.csv"), tick=grid_of[0], lot=grid_of[1], queue=queue, partial=False,
+            seed=seed, rows=rows)
+        place = folder / f"{name}-{queue.replace(':', '_')}"
+        made += variants(common, place, (5 * MS, 7 * MS), str(base / "latency.npz"))
+    return made
+
+
+def around(seen: Sequence[Touch], grid_of: tuple[str, str], seed: int, last: int) -> list[dict[str, str]]:
+    """Makers at the touch and behind it, takers into it and through it, of one lot up to whole levels."""
+    rng = random.Random(seed * 31 + 7)
+    tick, lot = Decimal(grid_of[0]), Decimal(grid_of[1])
+    rows: list[dict[str, str]] = []
+    for number, touch in enumerate(seen, start=1):
+        side = rng.choice(("buy", "sell"))
+        tif = rng.choice(("GTC",) * 9 + ("GTX",) * 5 + ("IOC", "IOC", "FOK", ""))
+        away = 1 if side == "buy" else -1
+        near, far = (touch.bid_ticks, touch.ask_ticks)[::away]
+        assert near is not None
+        assert far is not None
+        if tif in ("GTC", "GTX") and rng.random() < 0.75:
+            ticks = near - away * rng.choice((0, 0, 0, 1, 2, 5, 20, 80, -1))
+        else:
+            ticks = far + away * rng.choice((0, 0, 1, 5, 30, -1))
+        lots = rng.choice((1, rng.randint(1, 50), rng.randint(1, 2000), rng.randint(1, 20_000)))
+        ts = touch.ts + rng.choice((0, rng.randint(0, 3 * MS)))
+        cancel = min(ts + rng.choice((1, 13 * MS, rng.randint(1, 2000) * MS, rng.randint(1, 30_000) * MS)), last)
+        rows.append({
+            "ts": str(ts), "id": str(7 * number), "side": side, "price": f"{ticks * tick:f}" if tif else "",
+            "quantity": f"{lots * lot:f}", "tif": tif, "cancel_ts": str(cancel) if rng.random() < 0.6 else "",
+        })
+    return sorted(rows, key=lambda row: int(row["ts"]))
