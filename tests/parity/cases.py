@@ -175,7 +175,7 @@ class Market:
         here: set[int] = set()
         while a < len(venue) or b < len(local):
             v, at = venue[a] if a < len(venue) else -1, local[b] if b < len(local) else -1
-            apart = at >= 0 and (at in here or not self.rows[at][0] & EXCH)   # its venue row is written, or there is none
+            apart = at >= 0 and (at in here or not self.rows[at][0] & EXCH)  # its venue row is written
             if v >= 0 and v == at:
                 made.append((v, EXCH | LOCAL))
                 a, b = a + 1, b + 1
