@@ -12,7 +12,7 @@ from benchmarks import inputs
 from benchmarks.harness.build import build
 from benchmarks.model import Benchmark, Side
 from benchmarks.timing import Clock
-from benchmarks.workers import NATIVE, OURS, PEERS, Workers
+from benchmarks.workers import NATIVE, OURS, PEERS
 
 BUY, SELL = 1, 2
 LIMITS = {"usdm": 10.0, "spot": 13.0}
@@ -23,7 +23,7 @@ PLANNED = {f"book_l2_{chain}": Benchmark(f"book_l2_{chain}", "ns", "level", LIMI
            for chain in LIMITS}
 
 
-def benchmarks(name: str, workers: Workers, short: bool) -> list[Benchmark]:
+def benchmarks(name: str, short: bool) -> list[Benchmark]:
     """book_l2_usdm, book_l2_spot. Raises Missing."""
     build()
     packed, levels, facts = inputs.depth(name.removeprefix("book_l2_"))

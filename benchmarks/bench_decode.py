@@ -12,7 +12,7 @@ from benchmarks import inputs
 from benchmarks.harness.build import build
 from benchmarks.model import Benchmark, Side
 from benchmarks.timing import Clock
-from benchmarks.workers import OURS, PEERS, Workers
+from benchmarks.workers import OURS, PEERS
 
 PRICE_STEP, LOT_STEP = (1, 1), (1, 3)
 """Tick 0.1 and lot 0.001: step and decimal places."""
@@ -23,7 +23,7 @@ PLANNED = {
 }
 
 
-def benchmarks(name: str, workers: Workers, short: bool) -> list[Benchmark]:
+def benchmarks(name: str, short: bool) -> list[Benchmark]:
     """decode_mix, decode_ticker, decode_depth. Raises Missing."""
     build()
     text, ends = inputs.frames(name.removeprefix("decode_"))

@@ -12,7 +12,7 @@ from apex.app.replay import CHUNK, open_tapes
 from benchmarks import inputs
 from benchmarks.model import Benchmark, Side
 from benchmarks.timing import Clock, memory, warm
-from benchmarks.workers import OURS, PEERS, Workers
+from benchmarks.workers import OURS, PEERS
 
 LOOPS = 30
 LOOPS_SHORT = 3
@@ -31,12 +31,12 @@ PLANNED = {
 }
 
 
-def benchmarks(name: str, workers: Workers, short: bool) -> list[Benchmark]:
+def benchmarks(name: str, short: bool) -> list[Benchmark]:
     """replay_noop, replay_maker, replay_memory. Raises Missing."""
     loops = LOOPS_SHORT if short else LOOPS
-    tape, maker = inputs.hftbacktest_tape(workers, loops), name == "replay_maker"
-    one = inputs.one_tape(workers)
-    peers = {"npz": str(inputs.npz(workers)), "loops": loops, "period_ns": inputs.period_ns(one),
+    tape, maker = inputs.hftbacktest_tape(loops), name == "replay_maker"
+    one = inputs.one_tape()
+    peers = {"npz": str(inputs.npz()), "loops": loops, "period_ns": inputs.period_ns(one),
              "maker": maker, "latency_ns": LATENCY_NS, "tick": 0.1, "lot": 0.001, "maker_fee": float(MAKER_FEE),
              "taker_fee": float(TAKER_FEE), "half_spread_ticks": HALF_SPREAD_TICKS, "interval_ns": INTERVAL_NS}
     memory = name == "replay_memory"

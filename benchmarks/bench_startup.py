@@ -6,16 +6,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.model import Benchmark, Side
-from benchmarks.workers import OURS, PEERS, Workers
+from benchmarks.model import WALL, Benchmark, Side
+from benchmarks.workers import OURS, PEERS
 
 IMPORT_MAX, HELP_MAX = 0.3, 0.5
 PLANNED = {"startup": Benchmark("startup", "s", "process", IMPORT_MAX, (), case="import apex", rounds=(15, 5),
-                                clock="wall")}
+                                clock=WALL)}
 MODULE = f"{PEERS}.startup_rounds"
 
 
-def benchmarks(name: str, workers: Workers, short: bool) -> list[Benchmark]:
+def benchmarks(name: str, short: bool) -> list[Benchmark]:
     """startup: two measurements."""
     script = Path(sys.executable).with_name("apex")
     ask = [str(script)] if script.exists() else [sys.executable, "-m", "apex"]

@@ -17,7 +17,8 @@ from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, pack
 from apex.importers.binance import import_binance
 from apex.importers.hftbacktest import import_hftbacktest
 from apex.store.tape import Tape, TapeWriter
-from benchmarks.workers import PEERS, ROOT, Missing, Workers
+from benchmarks.convert import convert
+from benchmarks.workers import ROOT, Missing
 
 FOLDER = ROOT / "build" / "bench" / "inputs"
 USDM = ("usdm_btcusdt_20240808.gz",)
@@ -70,17 +71,15 @@ def plain(name: str) -> Path:
     return made(name.removesuffix(".gz") + ".txt", [source], make)
 
 
-def npz(workers: Workers) -> Path:
+def npz() -> Path:
     """The USD-M recording as hftbacktest's converter makes it. Raises Missing."""
-    source = recording(USDM[0])
+    source = plain(USDM[0])
 
     def make(out: Path) -> None:
-        worker = workers.of("hftbacktest")
-        name = worker.open(f"{PEERS}.hftbacktest_rounds", "Convert", {"source": str(source), "out": str(out)})
-        worker.call(name, "make")
-        worker.drop(name)
+        with out.open("wb") as stream:
+            np.savez(stream, data=convert(source))
 
-    return made("usdm_btcusdt_20240808.npz", [source], make)
+    return made("usdm_btcusdt_20240808.npz", [source, Path(__file__).with_name("convert.py")], make)
 
 
 def period_ns(path: Path) -> int:
@@ -91,9 +90,9 @@ def period_ns(path: Path) -> int:
     return (span // SECOND + 2) * SECOND
 
 
-def one_tape(workers: Workers) -> Path:
+def one_tape() -> Path:
     """The converter's rows as a tape. Raises Missing."""
-    source = npz(workers)
+    source = npz()
     return made("usdm-1.tape", [source, *_code()],
                 lambda out: _import(lambda: import_hftbacktest([source], out, tick=["0.1"], lot=["0.001"])))
 
@@ -104,9 +103,9 @@ def _timed(array: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def hftbacktest_tape(workers: Workers, loops: int) -> Path:
+def hftbacktest_tape(loops: int) -> Path:
     """The converter's rows as a tape, `loops` times with shifted times. Raises Missing."""
-    one = one_tape(workers)
+    one = one_tape()
     if loops == 1:
         return one
     return made(f"usdm-{loops}.tape", [one], lambda out: loop(one, out, loops))

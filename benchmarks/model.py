@@ -6,6 +6,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
+WALL = "wall"
+"""The clock of what has several threads or processes."""
 SAMPLES_LEAST = 1000
 """Samples from which a 99th percentile is told."""
 

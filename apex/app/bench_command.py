@@ -83,12 +83,15 @@ def _show(console: Console, rows: list[dict[str, Any]], missed: list[dict[str, A
     """The table for people."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[2K")
-    console.print(table("", ("benchmark", "median", "tail", "target", "peer", "its median", "ratio", "needed", ""), [
-        (_name(row), _amount(row["median"], row["unit"]), _tail(row), f"<= {_amount(row['limit'], row['unit'])}",
-         row["peer"] or "-", _amount(row["peer_median"], row["unit"]),
-         "-" if row["ratio"] is None else f"{row['ratio']:.1f}x",
-         "-" if row["ratio_least"] is None else f">= {row['ratio_least']:.1f}x", _verdict(row))
-        for row in rows]))
+    lines: list[tuple[str, ...]] = []
+    before = ""
+    for row in rows:
+        unit, name = row["unit"], _name(row)
+        ours = (name, _amount(row["median"], unit), _tail(row), f"<= {_amount(row['limit'], unit)}")
+        lines.append((*(("", "", "", "") if name == before else ours), row["peer"] or "-",
+                      _amount(row["peer_median"], unit), _ratio(row), _verdict(row)))
+        before = name
+    console.print(table("", ("benchmark", "median", "tail", "target", "peer", "its median", "ratio", ""), lines))
     for text in sorted({f"{row['name']}: {row['reason']}" for row in rows if row["reason"]}):
         console.print(text)
     console.print(machine)
@@ -112,6 +115,11 @@ def _tail(row: dict[str, Any]) -> str:
     if row["p99"] is not None:
         return f"p99 {_amount(row['p99'], row['unit'])}"
     return "-" if row["max"] is None else f"max {_amount(row['max'], row['unit'])}"
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    found = "-" if row["ratio"] is None else f"{row['ratio']:.1f}x"
+    return found if row["ratio_least"] is None else f"{found}, >= {row['ratio_least']:g}x"
 
 
 def _verdict(row: dict[str, Any]) -> str:
