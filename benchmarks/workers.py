@@ -44,6 +44,7 @@ class Worker:
 
     def __init__(self, env: str) -> None:
         self.env = env
+        self._busy = False
         self._names = map(str, itertools.count())
         self._process = subprocess.Popen([str(interpreter(env)), "-m", "benchmarks.worker"], cwd=ROOT,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -53,6 +54,7 @@ class Worker:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
+        self._busy = True
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
@@ -64,6 +66,7 @@ class Worker:
         line = process.stdout.readline()
         if not line:
             raise Failed(f"the worker of {self.env or 'apex'} ended with code {process.wait(END_SECONDS_MAX)}")
+        self._busy = False
         reply = json.loads(line)
         if "error" in reply:
             raise Failed(reply["error"])
@@ -82,8 +85,10 @@ class Worker:
         self.ask(do="drop", name=name)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; at once when it still works on a request."""
         process = self._process
+        if self._busy:
+            process.kill()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
