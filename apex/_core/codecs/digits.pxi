@@ -80,7 +80,7 @@ cdef inline const char* decimal(
                 d = <unsigned int> p[0] - 48u
             while p[0] == b'0':
                 p += 1
-            if p == start:
+            if p == start and <unsigned int> p[0] - 48u > 9:
                 error[0] = UNKNOWN_FORM
                 return NULL
     if p[0] != b'"':
