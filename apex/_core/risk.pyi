@@ -78,3 +78,6 @@ class RiskGate:
 
     def request_counters(self) -> dict[str, int]:
         """Denials of amendments and cancellations by reason, none that is 0."""
+
+    def _check(self) -> None:
+        """Walk what the windows remember; AssertionError when some of it cannot be found. O(orders remembered)."""

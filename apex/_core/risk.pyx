@@ -470,6 +470,19 @@ cdef class RiskGate:
                 out[i] = <uint8_t> self.submit(&commands[i], &known[i * one])
         return answers
 
+    def _check(self):
+        """Walk the windows; see risk.pyi."""
+        cdef Window* w = &self.window
+        cdef Sent* entry
+        cdef int64_t number, at
+        assert w.sent == self.sent_orders + self.sent_requests >= w.orders, ("messages", w.sent)
+        for number in range(max(0, w.orders - w.recent_mask - 1), w.orders):
+            entry = &w.recent[number & w.recent_mask]
+            at = w.heads[slot_of(w, entry.shape, entry.price_ticks, entry.quantity_lots)]
+            while at > number:
+                at = w.recent[at & w.recent_mask].older
+            assert at == number, ("a remembered order cannot be found", number)
+
     @property
     def trading_state(self):
         """ACTIVE, REDUCING or HALTED."""

@@ -9,6 +9,7 @@ BUY, SELL = 1, 2
 LIMIT, MARKET = 0, 1
 NO_BID, NO_ASK = -(2**62), 2**62
 SIZE, MONEY = 2**60, 2**62
+WIDE = range(-(2**127), 2**127)
 ALLOWED = "allowed"
 
 
@@ -91,6 +92,8 @@ class OracleGate:
             yield "fat-finger"
         if careful is None:
             yield "no-mid"
+        elif careful * lots * terms["value_num"] not in WIDE:
+            yield "overflow"
         elif careful * lots * worth > m["order_value_max"]:
             yield "order-value"
         if lots > m["order_quantity_max"]:
@@ -101,9 +104,13 @@ class OracleGate:
         if added > 0 and not reduces:
             if careful is None:
                 yield "no-mid"
+            elif any(x not in WIDE for x in (careful * added * terms["value_num"],
+                                             f["gross_notional"] * terms["value_den"]
+                                             + careful * added * terms["value_num"])):
+                yield "overflow"
             elif f["gross_notional"] + careful * added * worth > m["gross_notional_max"]:
                 yield "gross-notional"
-        if c["kind"] == PLACE and f["open_orders"] >= m["open_orders_max"]:
+        if c["kind"] != AMEND and f["open_orders"] >= m["open_orders_max"]:
             yield "open-orders"
         yield from self._windows(c, f["now_ns"], m)
         if price is None:
