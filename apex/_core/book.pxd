@@ -162,15 +162,19 @@ cdef inline void book_set(BookData* book, int side, int64_t ticks, int64_t lots,
                 book.ask.best = NO_ASK
                 book.ask.bound = NO_BID
 
-cdef inline void book_set_levels(BookData* book, const Level* levels, uint64_t count, bint compat) noexcept nogil:
-    """Set the levels of one packed message. What lies a few levels ahead is asked for early: the windows of four sides
-    fill the cache of a core."""
-    cdef uint64_t i, ahead
+cdef inline void book_ask_ahead(const BookData* book, const Level* levels, uint64_t i, uint64_t count) noexcept nogil:
+    """Fetch the slot of a coming level of the message early: the windows of four sides fill the cache of a core."""
     cdef const BookSide* s
+    if i + 8 < count:
+        i += 8
+    s = &book.bid if levels[i].side == 1 else &book.ask
+    apex_prefetch(s.lots + ((<uint64_t> levels[i].price_ticks - <uint64_t> s.base) & (WINDOW - 1)))
+
+cdef inline void book_set_levels(BookData* book, const Level* levels, uint64_t count, bint compat) noexcept nogil:
+    """Set the levels of one packed message."""
+    cdef uint64_t i
     for i in range(count):
-        ahead = i + 8 if i + 8 < count else i
-        s = &book.bid if levels[ahead].side == 1 else &book.ask
-        apex_prefetch(s.lots + ((<uint64_t> levels[ahead].price_ticks - <uint64_t> s.base) & (WINDOW - 1)))
+        book_ask_ahead(book, levels, i, count)
         book_set(book, levels[i].side, levels[i].price_ticks, levels[i].quantity_lots, compat)
 
 cdef inline void book_end_message(BookData* book) noexcept nogil:

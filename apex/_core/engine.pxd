@@ -109,6 +109,15 @@ cdef class Slot:                 # one strategy in the engine
     cdef bint waits                  # timers and bars only once every instrument had a two-sided book
     cdef int index
 
+cdef class Working:              # a working order as a strategy sees it: a copy
+    cdef readonly uint64_t id
+    cdef readonly object side        # "buy" or "sell"
+    cdef readonly int64_t price_ticks
+    cdef readonly int64_t quantity_lots
+    cdef readonly int64_t filled_lots
+    cdef readonly bint acknowledged
+    cdef readonly bint pending
+
 cdef struct Timer:
     int64_t interval_ns
     int64_t next_ns

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ MARK_DTYPE: Final[np.dtype[np.void]]
 
 def duration_ns(text: str) -> int: ...
 
-class Working(NamedTuple):
-    """A working order of this strategy."""
+@final
+class Working:
+    """A working order of this strategy, as it was when it was asked for."""
 
     id: int
     side: str
@@ -28,6 +29,7 @@ class Working(NamedTuple):
     filled_lots: int
     acknowledged: bool
     pending: bool
+    """Whether a request of it is on its way: it cannot be cancelled or amended now."""
 
 class Fill(NamedTuple):
     """The last fill."""

@@ -1,10 +1,12 @@
 """The engine: events in, commands out through the gate. Replay, paper, live and simulation run the same code."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 from collections import namedtuple
+from operator import attrgetter
 
 import numpy as np
 
@@ -43,7 +45,6 @@ TIFS = {"GTC": GTC, "GTX": GTX, "IOC": IOC, "FOK": FOK}
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
           "d": 86_400_000_000_000}
 
-Working = namedtuple("Working", "id side price_ticks quantity_lots filled_lots acknowledged pending")
 Fill = namedtuple("Fill", "id side price_ticks quantity_lots maker")
 Bar = namedtuple("Bar", "instrument open_ns interval_ns open high low close volume taker_buy trades")
 
@@ -91,6 +92,21 @@ cdef class Strategy:
         `batch.encoding` says whether its `count` rows begin at `levels` or at `rows`.
         """
         return 0
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Working:
+    """See Working in engine.pyi."""
+
+    def __repr__(self):
+        return (f"Working(id={self.id}, side={self.side!r}, price_ticks={self.price_ticks}, "
+                f"quantity_lots={self.quantity_lots}, filled_lots={self.filled_lots}, "
+                f"acknowledged={self.acknowledged}, pending={self.pending})")
+
+
+_working_id = attrgetter("id")
 
 
 cdef class Slot:

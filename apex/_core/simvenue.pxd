@@ -83,6 +83,7 @@ cdef class SimVenue:
     cdef void on_requests(self, int64_t ts) noexcept nogil
     cdef int deliver(self, const OrderCommand* command) noexcept nogil
     cdef int enqueue(self, const OrderCommand* command) noexcept nogil
+    cdef void _levels(self, int64_t ts, const Level* levels, uint64_t count, bint compat) noexcept nogil
     cdef void _level(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef void _trade(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef void _clear(self, int side, int64_t ticks, bint to) noexcept nogil

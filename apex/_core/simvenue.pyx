@@ -11,8 +11,8 @@ from libc.string cimport memmove, memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from apex._core.book cimport (
-    NO_ASK, NO_BID, book_clear, book_clear_to, book_end_message, book_free, book_new, book_next, book_quantity, book_set,
-    book_set_levels,
+    NO_ASK, NO_BID, apex_unlikely, book_ask_ahead, book_clear, book_clear_to, book_end_message, book_free, book_new,
+    book_next, book_quantity, book_set, book_set_levels,
 )
 from apex._core.events cimport (
     ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
@@ -174,9 +174,10 @@ cdef class SimVenue:
                         book_set_levels(self.book, level, batch.count, True)
                     else:
                         book_set_levels(self.book, level, batch.count, False)
+                elif self.compat:
+                    self._levels(ts, level, batch.count, True)
                 else:
-                    for i in range(batch.count):
-                        self._level(ts, level[i].side, level[i].price_ticks, level[i].quantity_lots)
+                    self._levels(ts, level, batch.count, False)
             else:
                 for i in range(batch.count):
                     row = rows + batch.first + i
@@ -219,6 +220,30 @@ cdef class SimVenue:
                 self._forget(self.used_side[i], self.used_tick[i])
             else:
                 i += 1
+
+    cdef inline void _levels(self, int64_t ts, const Level* levels, uint64_t count, bint compat) noexcept nogil:
+        """The levels of one message; those that no order of ours can feel go straight into the book.
+
+        An order feels a level at its price, and one of the other side at or through it: in strict as long as there is
+        such a best, since what the levels still hold may fill it again.
+        """
+        cdef uint64_t i
+        cdef int64_t ticks, reach
+        cdef bint felt
+        cdef BookData* book = self.book
+        for i in range(count):
+            book_ask_ahead(book, levels, i, count)
+            ticks = levels[i].price_ticks
+            if levels[i].side == BUY:
+                reach = ticks if compat or ticks > book.bid.best else book.bid.best
+                felt = reach >= self.sell_low or self.buy_low <= ticks <= self.buy_high
+            else:
+                reach = ticks if compat or ticks < book.ask.best else book.ask.best
+                felt = reach <= self.buy_high or self.sell_low <= ticks <= self.sell_high
+            if apex_unlikely(felt or self.used_count != 0):
+                self._level(ts, levels[i].side, ticks, levels[i].quantity_lots)
+            else:
+                book_set(book, levels[i].side, ticks, levels[i].quantity_lots, compat)
 
     cdef void _level(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil:
         """One level of the venue's book, with our resting orders looking on."""

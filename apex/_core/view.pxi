@@ -186,15 +186,25 @@ cdef class View:
     def orders(self):
         cdef LocalSide* side = &self.engine.local[self.instrument]
         cdef OrderRow* order
+        cdef Working working
+        cdef uint64_t last = 0
+        cdef bint sorted_ = True
         cdef int i
         found = []
         for i in range(side.active_count):
             order = &self.engine.orders[side.active[i]]
-            if <int> (order.id >> 54) == self.slot.index:
-                found.append(Working(order.id, "buy" if order.side == BUY else "sell", order.price_ticks,
-                                     order.quantity_lots, order.filled_lots, order.state == WORKING,
-                                     order.pending != 0))
-        found.sort()
+            if <int> (order.id >> 54) != self.slot.index:
+                continue
+            working = Working.__new__(Working)
+            working.id, working.side = order.id, "buy" if order.side == BUY else "sell"
+            working.price_ticks, working.quantity_lots = order.price_ticks, order.quantity_lots
+            working.filled_lots = order.filled_lots
+            working.acknowledged, working.pending = order.state == WORKING, order.pending != 0
+            sorted_ = sorted_ and order.id > last
+            last = order.id
+            found.append(working)
+        if not sorted_:
+            found.sort(key=_working_id)
         return found
 
     @property
