@@ -136,8 +136,11 @@ def _show(outcome: Outcome) -> None:
 def _print_error(code: str, what: str, where: str, do: str) -> None:
     try:
         _print_json({"error": {"code": code, "what": what, "where": where, "do": do}})
+    except BrokenPipeError:
+        _forget_stdout()
     except OSError:
         _forget_stdout()
+        print(f"apex: {what}", file=sys.stderr)
 
 
 def _fail(error: ApexError, as_json: bool, verbose: bool) -> int:

@@ -59,7 +59,13 @@ def console(stderr: bool = False) -> Console:
     """A console for people; plain where the stream is no terminal."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    class Quiet(Console):
+        """Leaves a closed pipe to the command line, which ends quietly; rich's own way is exit code 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    made = Quiet(stderr=stderr, highlight=False, soft_wrap=False)
     if not made.is_terminal:
         made.width = 120
     return made

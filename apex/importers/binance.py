@@ -114,7 +114,7 @@ def _lines(path: Path, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
 
 def _at_line(error: ApexError, path: Path, line: int) -> ApexError:
     """An error of a file's compression, which knows no lines: the first line that could not be read."""
-    if error.where == str(path):
+    if isinstance(error, InputError) and error.where == str(path):
         error.where = f"{path}:{line}"
     return error
 

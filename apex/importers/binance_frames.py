@@ -91,11 +91,11 @@ def identity(found: dict[str, Any]) -> Identity | None:
     return Identity(symbol, "usdm", "") if event == "markPriceUpdate" else None
 
 
-def _integer(message: dict[str, Any], name: str, digits: int = 0) -> str:
+def _integer(message: dict[str, Any], name: str) -> str:
     value = message.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise FrameProblem(f"field {name!r} is {value!r}, not a count", "The line is damaged")
-    return str(value).rjust(digits, "0")
+    return str(value)
 
 
 def _text(message: dict[str, Any], name: str) -> str:
@@ -169,7 +169,7 @@ def _mark(who: Identity, m: dict[str, Any]) -> str:
     settle = _text(m, "P" if "P" in m else "p")
     return _stream(who, "markPrice", f'"e":"markPriceUpdate","E":{_integer(m, "E")},"s":"{who.symbol}",'
                                      f'"p":{_text(m, "p")},"P":{settle},"i":{index},"r":{rate},'
-                                     f'"T":{_integer(m, "T", 13)}')
+                                     f'"T":{_integer(m, "T")}')
 
 
 def _snapshot(who: Identity, m: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ PIECE = 1 << 20
 """Bytes of text that are decoded at once."""
 READ = 1 << 18
 _AHEAD = 4
+_ZSTD_STEP = 1 << 14
+_DAMAGED_STEP = 64
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 
 Advance = Callable[[int], None]
@@ -155,17 +157,28 @@ def _gzip(raw: Iterator[bytes], path: Path) -> Iterator[bytes]:
                 inflater, begun = zlib.decompressobj(31), False
             begun = True
             try:
-                text = inflater.decompress(rest, PIECE)
-                if text:
-                    yield text
-                while inflater.unconsumed_tail and not inflater.eof:   # at its end the tail is in unused_data too
-                    yield inflater.decompress(inflater.unconsumed_tail, PIECE)
+                yield from _inflate(inflater, rest)
             except zlib.error as error:
                 raise InputError(f"damaged gzip: {error}", str(path), "Copy the file again from its source") from None
             rest = inflater.unused_data
     if not inflater.eof:
         raise InputError("truncated gzip: the file ends within its compressed data", str(path),
                          "Copy the file again from its source, or cut it to whole lines")
+
+
+def _inflate(inflater: Any, data: bytes) -> Iterator[bytes]:
+    """The text of a read; where it is damaged, all text up to there, then zlib.error."""
+    while data:
+        before = inflater.copy()
+        try:
+            text = inflater.decompress(data, PIECE)
+        except zlib.error:
+            for start in range(0, len(data), _DAMAGED_STEP):
+                yield before.decompress(data[start:start + _DAMAGED_STEP])
+            raise
+        if text:
+            yield text
+        data = b"" if inflater.eof else inflater.unconsumed_tail   # at the end the tail is in unused_data too
 
 
 def _zstd(raw: Iterator[bytes], path: Path) -> Iterator[bytes]:
@@ -179,9 +192,10 @@ def _zstd(raw: Iterator[bytes], path: Path) -> Iterator[bytes]:
             while rest:
                 if frame.eof:
                     frame = zstandard.ZstdDecompressor().decompressobj()
-                if text := frame.decompress(rest):
+                step, rest = rest[:_ZSTD_STEP], rest[_ZSTD_STEP:]   # text before damage comes out step by step
+                if text := frame.decompress(step):
                     yield text
-                rest = frame.unused_data
+                rest = frame.unused_data + rest
     except zstandard.ZstdError as error:
         raise InputError(f"damaged zstandard: {error}", str(path), "Copy the file again from its source") from None
     if not frame.eof:

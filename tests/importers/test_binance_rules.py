@@ -202,6 +202,17 @@ def test_other_streams_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (mixed.synced, mixed.sequence_gaps) == (True, 0)
 
 
+def test_dated_contracts_have_mark_prices_without_funding(tmp_path: Path) -> None:
+    """Lost: recordings of contracts that end on a date, whose funding rate is empty and next funding time 0."""
+    made = Stream("usdm", 9)
+    mark = made.mark()
+    mark["data"].update(r="", T=0)
+    found = timed([made.ticker(), mark])
+    summary, rows = imported(tmp_path, found, "usdm")
+    assert_equal(rows, as_events(plainly(found, "usdm")))
+    assert (summary.mark_prices, rows["aux"][2:].tolist()) == (1, [0, 0])
+
+
 def test_frames_without_envelope_and_with_new_fields_are_read(tmp_path: Path) -> None:
     """Lost: raw streams, and the day on which USD-M messages gain the fields st and ps."""
     found = frames("usdm", 5, 60)

@@ -323,7 +323,11 @@ cdef int scan_mark(const Forms* forms, const char* p, const char* end, Message* 
     if p == NULL or not literal(p, end, b'","T":', 6):
         return UNKNOWN_FORM
     m.funding_1e12 = -rate if negative else rate
-    p = moment(p + 6, end, &m.next_funding_ns)
+    if literal(p + 6, end, b'0}', 2):                    # a dated contract has no funding
+        m.next_funding_ns = 0
+        p += 7
+    else:
+        p = moment(p + 6, end, &m.next_funding_ns)
     if p == NULL:
         return UNKNOWN_FORM
     m.type = MARK_PRICE
