@@ -47,6 +47,8 @@ def write_all(fd: int, data: memoryview | bytes) -> None:
 class AtomicFile:
     """A file that is renamed into place once it is whole and on disk; anything else leaves nothing.
 
+    An exception may strike between any two steps (Ctrl-C), so the temporary file also goes with the object itself.
+
     Parameters
     ----------
     path : Path
@@ -66,8 +68,9 @@ class AtomicFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = self.temp = path
         self.fd = -1
+        self._process = os.getpid()
         with disk_errors(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -81,6 +84,7 @@ class AtomicFile:
             os.close(self.fd)
             self.fd = -1
             os.replace(self.temp, self.path)
+            self.temp = self.path
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
@@ -92,8 +96,13 @@ class AtomicFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-        with suppress(FileNotFoundError):
-            self.temp.unlink()
+        if self.temp != self.path:
+            with suppress(FileNotFoundError):
+                self.temp.unlink()
+
+    def __del__(self) -> None:
+        if self._process == os.getpid():  # a forked child's copy of the object owns nothing
+            self.abort()
 
     def __enter__(self) -> AtomicFile:
         return self
@@ -111,6 +120,9 @@ def spool(beside: Path) -> int:
     """Descriptor of a nameless file in the folder of `beside`: it vanishes with the process, however that ends."""
     temp = beside.with_name(f".{beside.name}.{os.getpid()}-{secrets.token_hex(4)}.spool")
     with disk_errors(beside):
-        fd = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        temp.unlink()
+        try:
+            fd = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        finally:
+            with suppress(FileNotFoundError):
+                temp.unlink()
     return fd

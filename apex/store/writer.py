@@ -126,8 +126,8 @@ class TapeWriter:
         self._pending_rows = 0
         self._jobs: deque[Future[None]] = deque()
         self._spools: dict[str, int] = {}
-        self._file = AtomicFile(self.path)
         self._thread = ThreadPoolExecutor(1, "tape")
+        self._file = AtomicFile(self.path)
         try:
             self._spools = {name: spool(self.path) for name in ("batches", "rows")}
             os.lseek(self._file.fd, ALIGN, os.SEEK_SET)
