@@ -66,7 +66,8 @@ class OracleGate:
         else:
             reduces = position > 0 and position - f["open_sell_lots"] - added >= 0
         price = c["price_ticks"] if not market else ask if buy else bid
-        careful = price if price is None or buy or mid is None else max(price, bid)
+        sells = c["side"] == SELL and price is not None and bid is not None and ask is not None
+        careful = max(price, bid) if sells else price
 
         if self._impossible(f):
             yield "facts-unknown"
@@ -140,8 +141,8 @@ class OracleGate:
 
     def _meets_own(self, c: dict[str, int], f: dict[str, int], price: int, buy: bool, market: bool) -> bool:
         own = f["own_best_ask_ticks"] if buy else f["own_best_bid_ticks"]
-        if own >= NO_ASK or own <= NO_BID:
-            return (own <= NO_BID) if buy else (own >= NO_ASK)
+        if own >= NO_ASK if buy else own <= NO_BID:
+            return False
         if price >= own if buy else price <= own:
             return True
         return market and c["quantity_lots"] > (f["touch_ask_lots"] if buy else f["touch_bid_lots"])
