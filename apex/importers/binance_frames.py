@@ -64,8 +64,8 @@ def event_of(message: dict[str, Any]) -> str:
     if "lastUpdateId" in message and "bids" in message:
         return "snapshot"
     name = message.get("e")
-    if name in EVENTS:
-        return str(name)
+    if isinstance(name, str) and name in EVENTS:
+        return name
     if name is None and {"u", "s", "b", "B", "a", "A"} <= message.keys():
         return "bookTicker"                          # spot has no event name
     return ""

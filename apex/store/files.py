@@ -97,7 +97,7 @@ class AtomicFile:
             os.close(self.fd)
             self.fd = -1
         if self.temp != self.path:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 self.temp.unlink()
 
     def __del__(self) -> None:
@@ -123,6 +123,6 @@ def spool(beside: Path) -> int:
         try:
             fd = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 temp.unlink()
     return fd

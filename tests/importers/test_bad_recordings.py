@@ -49,6 +49,7 @@ def flipped(data: bytes, place: int) -> bytes:
 
 PACKED = gzip.compress(NOISE, mtime=0)
 ZST = zstandard.compress(NOISE)
+DEPTH, TRADE = text(Stream("usdm", 1).depth()), text(Stream("usdm", 1).trade())
 TICKER = text(Stream("usdm", 1).ticker())
 SNAPSHOT = {"lastUpdateId": 5, "E": 1723161256501, "T": 1723161256493, "bids": [], "asks": []}
 
@@ -84,6 +85,10 @@ CASES: dict[str, tuple[bytes, str, int]] = {
     "another market": (stamped(60, text(Stream("spot", 1).depth())), "market", 60),
     "another market's ticker": (stamped(60, text(Stream("spot", 1).ticker())), "market", 60),
     "a number in quotes": (stamped(60, text(Stream("usdm", 1).depth()).replace(b'"U":', b'"U":"1"}')), "json", 60),
+    "a level without quotes": (stamped(60, DEPTH.replace(b'"b":[', b'"b":[[1,2],').replace(b",]", b"]")), "form", 60),
+    "bids that are no list": (stamped(60, DEPTH.replace(b'"b":[', b'"b":"","z":[')), "form", 60),
+    "an id that is a fraction": (stamped(60, DEPTH.replace(b'"u":', b'"u":0.5,"z":')), "form", 60),
+    "a trade without its side": (stamped(60, TRADE.replace(b'"m":', b'"m":1,"z":')), "form", 60),
     "a price without quotes": (stamped(60, TICKER.replace(b'"b":"', b'"b":1,"z":"')), "form", 60),
     "a price of no digits": (stamped(60, TICKER.replace(b'"b":"', b'"b":"x')), "form", 60),
     "a negative price": (stamped(60, TICKER.replace(b'"b":"', b'"b":"-')), "form", 60),

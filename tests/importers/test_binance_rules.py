@@ -192,7 +192,8 @@ def test_other_streams_are_left_out_and_counted(tmp_path: Path) -> None:
         {"stream": "btcusdt@depth10@0ms", "data": made.snapshot(made.last + 9)},
         {"stream": "btcusdt@aggTrade", "data": {"e": "aggTrade", "E": 1, "s": "BTCUSDT", "a": 1, "p": "1", "q": "1"}},
         {"stream": "btcusdt@kline_1m", "data": {"e": "kline", "E": 1, "s": "BTCUSDT", "k": {}}},
-        {"result": None, "id": 1}, {"stream": "btcusdt@forceOrder", "data": {"e": "forceOrder", "E": 1, "o": {}}},
+        {"result": None, "id": 1}, {"e": ["depthUpdate"]}, {"stream": 5, "data": []},
+        {"stream": "btcusdt@forceOrder", "data": {"e": "forceOrder", "E": 1, "o": {}}},
     ]
     summary, rows = imported(tmp_path, timed(body), "usdm")
     mixed, mixed_rows = imported(tmp_path, timed(body) + timed([*body, *others])[len(body):], "usdm")
