@@ -11,7 +11,6 @@ import pandas as pd
 from apex._core.engine import STATES
 from apex.app.replay import ALLOWED, named, order_reasons
 from apex.domain.decimals import of_units, scaled
-from apex.domain.instrument import labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +34,7 @@ def _sized(result: ReplayResult, counts: Any, instrument: Any, name: str) -> Any
 
 
 def _names(result: ReplayResult, instrument: Any) -> Any:
-    return np.array(labels(result.instruments), dtype=object)[instrument]
+    return np.array([i.symbol for i in result.instruments], dtype=object)[instrument]
 
 
 def _ids(result: ReplayResult, ids: Any) -> Any:
@@ -86,11 +85,11 @@ def equity(result: ReplayResult) -> pd.DataFrame:
         "spread_captured": rows["spread"] / 1e8, "inventory_pnl": (rows["gross"] - rows["spread"]) / 1e8,
         "drawdown": (peak - rows["net"]) / 1e8, "gross_exposure": rows["exposure"] / 1e8,
     }
-    for i, label in enumerate(labels(result.instruments)):
+    for i, known in enumerate(result.instruments):
         marks = result.mark_rows[:, i]
-        table[f"position:{label}"] = _sized(result, marks["lots"], i, "lot")
+        table[f"position:{known.symbol}"] = _sized(result, marks["lots"], i, "lot")
         mids = np.where(marks["mid2"] != 0, marks["mid2"] / 2, np.nan)
-        table[f"mid:{label}"] = _sized(result, mids, i, "tick")
+        table[f"mid:{known.symbol}"] = _sized(result, mids, i, "tick")
     return pd.DataFrame(table)
 
 

@@ -22,7 +22,7 @@ from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
 from apex.domain.errors import ConfigError, StrategyError
-from apex.domain.instrument import Instrument, labels
+from apex.domain.instrument import Instrument
 from apex.domain.params import Params
 from apex.store.tape import Tape
 
@@ -225,8 +225,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "denied_by": denied_by, "unfilled_by": dict(unfilled_by), "requests_denied_by": run.gate.request_counters(),
         "signals": len(orders) + sum(idle.values()), "blocked": denied + sum(idle.values()),
         "blocked_by": blocked_by,
-        "position": {name: x.quantity(engine.ledger.position(i))
-                     for i, (name, x) in enumerate(zip(labels(run.instruments), run.instruments, strict=True))},
+        "position": {x.symbol: x.quantity(engine.ledger.position(i)) for i, x in enumerate(run.instruments)},
         "spread_captured": money(spread), "inventory_pnl": money(gross - spread), "gross_pnl": money(gross),
         "fees": money(fees), "net_pnl": money(gross - fees), "max_drawdown_money": money(_drawdown(equity)),
         "feed_shift_ns": run.shift_ns, "peak_rss_bytes": peak, "result_hash": _hash(run, tables),

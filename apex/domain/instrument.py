@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from math import gcd
 from typing import Literal
 
@@ -75,13 +73,3 @@ class Instrument(msgspec.Struct, frozen=True):
     def key(self) -> tuple[str, str]:
         """What makes two instruments the same: venue and symbol."""
         return self.venue, self.symbol
-
-
-def labels(instruments: Sequence[Instrument]) -> list[str]:
-    """What each instrument is called within a run: its symbol, or venue:symbol where another has the same symbol.
-
-    >>> labels([Instrument("A", "x", "1", "1"), Instrument("A", "y", "1", "1"), Instrument("B", "x", "1", "1")])
-    ['x:A', 'y:A', 'B']
-    """
-    seen = Counter(i.symbol for i in instruments)
-    return [i.symbol if seen[i.symbol] == 1 else f"{i.venue}:{i.symbol}" for i in instruments]

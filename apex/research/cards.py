@@ -7,7 +7,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-from apex.domain.instrument import Instrument, labels
+from apex.domain.instrument import Instrument
 from apex.research import text
 from apex.research.diagnosis import remedy
 from apex.research.lookup import SPLIT, Numbers
@@ -192,11 +192,11 @@ def _markout(numbers: Numbers) -> str:
 
 def _positions(numbers: Numbers, instruments: Sequence[Instrument]) -> str:
     held, body = ("metrics", "inventory"), []
-    for label, i in zip(labels(instruments), instruments, strict=True):
+    for i in instruments:
         cells = "".join(f'<td class="n">{value}</td>' for value in (
-            numbers.exact("position", label), numbers.exact(*held, label, "low"), numbers.exact(*held, label, "high"),
-            numbers.whole(*held, label, "mean_abs")))  # fmt: skip
-        body.append(f'<tr><td>{escape(label)}<span class="sub">{escape(i.venue)}, {i.kind}, tick {escape(i.tick)}, '
+            numbers.exact("position", i.symbol), numbers.exact(*held, i.symbol, "low"),
+            numbers.exact(*held, i.symbol, "high"), numbers.whole(*held, i.symbol, "mean_abs")))  # fmt: skip
+        body.append(f'<tr><td>{escape(i.symbol)}<span class="sub">{escape(i.venue)}, {i.kind}, tick {escape(i.tick)}, '
                     f"lot {escape(i.lot)}</span></td>{cells}</tr>")  # fmt: skip
     head = '<tr><th>Instrument</th><th class="n">Final</th><th class="n">Lowest</th><th class="n">Highest</th>' \
            '<th class="n">Mean size</th></tr>'  # fmt: skip

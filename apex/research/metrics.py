@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from apex.domain.decimals import MONEY_SCALE, money, scaled
-from apex.domain.instrument import Instrument, labels
+from apex.domain.instrument import Instrument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,11 +85,11 @@ def _lots(quantities: np.ndarray[Any, Any], instrument: Instrument) -> np.ndarra
     return whole
 
 
-def _cash(fills: pd.DataFrame, label: str, instrument: Instrument) -> list[tuple[int, int, int]]:
+def _cash(fills: pd.DataFrame, instrument: Instrument) -> list[tuple[int, int, int]]:
     """Signed lots, value and fee (cash units) of the fills of one instrument, in row order."""
     import numpy as np
 
-    rows = fills[fills["instrument"] == label]
+    rows = fills[fills["instrument"] == instrument.symbol]
     lots = _lots(_column(rows, "quantity", "f8"), instrument)
     sign = np.where(rows["side"].to_numpy() == "buy", 1, -1)
     fee = np.rint(_column(rows, "fee", "f8") * UNIT).astype("i8")
@@ -105,8 +105,8 @@ def _cash(fills: pd.DataFrame, label: str, instrument: Instrument) -> list[tuple
 def turnover(fills: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[str, Any]:
     """Traded value (bought and sold, each once) and the number of fills."""
     bought = sold = 0
-    for label, instrument in zip(labels(instruments), instruments, strict=True):
-        for lots, value, _ in _cash(fills, label, instrument):
+    for instrument in instruments:
+        for lots, value, _ in _cash(fills, instrument):
             if lots > 0:
                 bought += value
             else:
@@ -130,8 +130,8 @@ def exposure(equity: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[st
     held = _held(_column(equity, "ts", "i8"))
     gross = np.nan_to_num(np.abs(_column(equity, "gross_exposure", "f8")))
     inside = np.zeros(len(equity), dtype=bool)
-    for label in labels(instruments):
-        inside |= _column(equity, f"position:{label}", "f8") != 0
+    for instrument in instruments:
+        inside |= _column(equity, f"position:{instrument.symbol}", "f8") != 0
     span = float(held.sum())
     return {
         "mean": _amount(float(gross @ held) / span) if span else None,
@@ -145,14 +145,14 @@ def inventory(equity: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[s
     import numpy as np
 
     out: dict[str, Any] = {}
-    for label, instrument in zip(labels(instruments), instruments, strict=True):
-        position = _column(equity, f"position:{label}", "f8")
+    for instrument in instruments:
+        position = _column(equity, f"position:{instrument.symbol}", "f8")
         if not len(position):
-            out[label] = {"low": None, "high": None, "mean_abs": None}
+            out[instrument.symbol] = {"low": None, "high": None, "mean_abs": None}
             continue
         lots, held = _lots(position, instrument), _held(_column(equity, "ts", "i8"))
         span = float(held.sum())
-        out[label] = {
+        out[instrument.symbol] = {
             "low": instrument.quantity(int(lots.min())),
             "high": instrument.quantity(int(lots.max())),
             "mean_abs": _amount(float(np.abs(position) @ held) / span) if span else None,
@@ -192,8 +192,7 @@ def round_trips(fills: pd.DataFrame, instruments: Sequence[Instrument]) -> dict[
     `win_rate` = wins / count, and a trade of exactly zero is neither a win nor a loss;
     `profit_factor` = sum of wins / sum of losses, None without a loss; `expectancy` = mean net P&L.
     """
-    pairs = zip(labels(instruments), instruments, strict=True)
-    results = [pnl for label, instrument in pairs for pnl in _closed(_cash(fills, label, instrument))]
+    results = [pnl for instrument in instruments for pnl in _closed(_cash(fills, instrument))]
     wins = [pnl for pnl in results if pnl > 0]
     losses = [-pnl for pnl in results if pnl < 0]
     count = len(results)
@@ -255,14 +254,14 @@ def markout(fills: pd.DataFrame, equity: pd.DataFrame, instruments: Sequence[Ins
 
     ts = _column(equity, "ts", "i8")
     sums = {f"{s}s": [0.0, 0.0] for s in (0, *MARKOUT_SECONDS)}
-    for label, instrument in zip(labels(instruments), instruments, strict=True):
-        rows = fills[fills["instrument"] == label]
+    for instrument in instruments:
+        rows = fills[fills["instrument"] == instrument.symbol]
         if not len(rows) or not len(ts):
             continue
         price, at = _column(rows, "price", "f8"), _column(rows, "ts_local", "i8")
         weight = _column(rows, "quantity", "f8") * float(instrument.multiplier)
         sign = np.where(rows["side"].to_numpy() == "buy", 1.0, -1.0)
-        mids = _column(equity, f"mid:{label}", "f8")
+        mids = _column(equity, f"mid:{instrument.symbol}", "f8")
         for seconds in (0, *MARKOUT_SECONDS):
             if seconds:
                 index = np.searchsorted(ts, at + seconds * 10**9)

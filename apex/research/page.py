@@ -9,7 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from apex.domain.instrument import Instrument, labels
+from apex.domain.instrument import Instrument
 from apex.research import cards, text
 from apex.research.lookup import Numbers
 
@@ -52,9 +52,8 @@ def page(
 
 
 def _symbols(instruments: list[Instrument]) -> str:
-    named = labels(instruments)
-    rest = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-    return ", ".join(named[:SHOWN]) + rest
+    rest = f" and {len(instruments) - SHOWN} more" if len(instruments) > SHOWN else ""
+    return ", ".join(i.symbol for i in instruments[:SHOWN]) + rest
 
 
 def _header(numbers: Numbers, instruments: list[Instrument], span: tuple[int, int] | None) -> str:

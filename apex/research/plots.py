@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from apex.domain.instrument import Instrument, labels
+from apex.domain.instrument import Instrument
 from apex.research.metrics import fill_times, response_times
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def histogram(times: np.ndarray[Any, Any]) -> dict[str, Any] | None:
         edges = np.concatenate(([0.0], np.geomspace(least, high, BINS)))
     edges[0], edges[-1] = low, high
     counts, _ = np.histogram(times, edges)
-    return {"edges": _short(edges, 6), "counts": counts.tolist(), "slower": slower, "even": even}
+    return {"edges": _short(edges, 15), "counts": counts.tolist(), "slower": slower, "even": even}
 
 
 def plot_data(
@@ -123,13 +123,13 @@ def plot_data(
     share = max(40, POINTS_MAX // 2 // max(1, len(instruments)))
     per_instrument = [
         {
-            "label": label,
+            "symbol": instrument.symbol,
             "base": instrument.base,
-            "price": _series(equity, {"mid": f"mid:{label}"}, start, share * 2 // 5),
-            "inventory": _series(equity, {"position": f"position:{label}"}, start, share // 5),
-            "fills": _markers(fills[fills["instrument"] == label], start, share * 2 // 5),
+            "price": _series(equity, {"mid": f"mid:{instrument.symbol}"}, start, share * 2 // 5),
+            "inventory": _series(equity, {"position": f"position:{instrument.symbol}"}, start, share // 5),
+            "fills": _markers(fills[fills["instrument"] == instrument.symbol], start, share * 2 // 5),
         }
-        for label, instrument in zip(labels(instruments), instruments, strict=True)
+        for instrument in instruments
     ]
     return {
         "start": start // 10**6,

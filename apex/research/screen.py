@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from apex.domain.instrument import Instrument, labels
+from apex.domain.instrument import Instrument
 from apex.research import text
 from apex.research.diagnosis import remedy
 from apex.research.lookup import SPLIT
@@ -121,8 +121,8 @@ def _beside(left: list[Text], right: list[Text], half: int, two: bool) -> list[T
 
 
 def _head(known: Mapping[str, Any], instruments: Sequence[Instrument]) -> list[Text]:
-    named = labels(instruments)
-    symbols = ", ".join(named[:POSITIONS]) + (f" and {len(named) - POSITIONS} more" if len(named) > POSITIONS else "")
+    more = f" and {len(instruments) - POSITIONS} more" if len(instruments) > POSITIONS else ""
+    symbols = ", ".join(i.symbol for i in instruments[:POSITIONS]) + more
     venues = ", ".join(sorted({i.venue for i in instruments}))
     events, ns, seconds = known.get("events") or 0, known.get("ns_per_event"), known.get("seconds")
     out = [_text(("APEX replay  ", "dim"), (f"{text.title(known)} on {symbols}", "bold"), (f"  {venues}", "dim"))]
@@ -206,9 +206,8 @@ def _risk(known: Mapping[str, Any], width: int) -> list[Text]:
     metrics = known.get("metrics") or {}
     held, turned = metrics.get("exposure") or {}, metrics.get("turnover") or {}
     position = list((known.get("position") or {}).items())
-    rows = [Row(f"position {name}" if len(position) > 1 else "position", text.amount(quantity),
-                "at the end" if len(position) > 1 else f"{name} at the end")
-            for name, quantity in position[:POSITIONS]]  # fmt: skip
+    rows = [Row("" if i else "final position", text.amount(quantity), name)
+            for i, (name, quantity) in enumerate(position[:POSITIONS])]  # fmt: skip
     if len(position) > POSITIONS:
         rows.append(Row("", "", f"and {len(position) - POSITIONS:,} more"))
     rows += [

@@ -132,6 +132,7 @@
   const room = (low, high, zero) => {
     if (low == null) return [0, 1];
     if (zero) { low = Math.min(low, 0); high = Math.max(high, 0); }
+    if (low === 0 && high === 0) return [-1, 1];
     const pad = (high - low || Math.abs(high) || 1) * 0.08;
     return [zero && low === 0 ? 0 : low - pad, zero && high === 0 ? 0 : high + pad];
   };
@@ -177,7 +178,7 @@
     thinned(figure, series.t.length, series.total, "seconds");
     const places = placesOf(series.drawdown);
     draw(figure, {
-      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === high ? [-1, 0] : room(low, 0, true)) } }, axes: axes({ rows: 24 }),
+      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === 0 ? [-1, 0] : room(low, 0, true)) } }, axes: axes({ rows: 24 }),
       series: [{}, { stroke: colour("loss"), width: 1.25, fill: colour("loss-wash"), points: { show: false } }],
       hooks: { drawAxes: [zeroLine] },
     }, [times(series), series.drawdown.map((v) => (v == null ? null : -v))], (u, index) => {
@@ -272,7 +273,7 @@
       readout(figure, parts);
     });
     const position = draw(holding, {
-      ...synced, scales: { ...timed, y: { range: (u, low, high) => (low === 0 && high === 0 ? [-1, 1] : room(low, high, true)) } }, axes: axes({ rows: 24 }),
+      ...synced, scales: { ...timed, y: { range: (u, low, high) => room(low, high, true) } }, axes: axes({ rows: 24 }),
       series: [{}, { stroke: colour("accent"), fill: colour("accent-wash"), width: 1.25, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
       hooks: { drawAxes: [zeroLine] },
     }, holdingColumns(), (u, index) => {
@@ -282,7 +283,7 @@
     for (const holder of [figure, holding]) {
       const pick = element("span", { class: "pick", role: "group", "aria-label": "Instrument" });
       data.instruments.forEach((entry, i) => {
-        const button = element("button", { type: "button", "aria-pressed": String(i === 0), "data-pick": i }, entry.label);
+        const button = element("button", { type: "button", "aria-pressed": String(i === 0), "data-pick": i }, entry.symbol);
         button.onclick = () => {
           load(entry);
           price.setData(priceColumns());
