@@ -77,10 +77,17 @@ class Market:
         self.mids: list[tuple[int, int]] = []
         self.jitter = rng.choice((0, 2 * MS, 9 * MS))
         self.clears = rng.choice((0.0, 0.004, 0.02))
+        self.upsets = rng.choice((0.0, 0.01))
+        self.upset: tuple[int, int, int] | None = None
         self.snapshot()
         while len(self.rows) < count:
             if rng.random() < 0.7:
                 self.now += rng.choice((1, 1000, MS, 3 * MS, 40 * MS))
+            if self.upset is None:
+                if rng.random() < self.upsets:
+                    self.cross()
+            elif len(self.rows) >= self.upset[0]:
+                self.uncross(*self.upset[1:])
             self.step()
             self.mids.append((self.now, self.mid))
         self.last = self.now
@@ -123,7 +130,7 @@ class Market:
             side = rng.choice((BUY, SELL))
             self.add(BBO | side, self.best(side), self.quantity())
         else:
-            self.level(rng.choice((BUY, SELL)))
+            self.level(rng.choice((BUY, SELL)) if self.upset is None else self.upset[1])
         if rng.random() < 0.02:
             self.mid += rng.choice((-3, -2, -1, 1, 2, 3))
 
@@ -138,7 +145,8 @@ class Market:
             del levels[ticks]
             lots = 0
         else:
-            ticks = self.mid + away * rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 9, 25)) - away * (kind > 0.97)
+            depth = rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 9, rng.choice((25, 60, 98, 99, 100, 101, 102))))
+            ticks = self.mid + away * depth - away * (kind > 0.97)
             lots = levels[ticks] = self.quantity()
         crossed = [t for t in other if (t - ticks) * away >= 0]
         sides = EXCH | LOCAL if rng.random() < 0.97 else rng.choice((EXCH, LOCAL))
@@ -147,6 +155,21 @@ class Market:
             if rng.random() < 0.8:
                 other.pop(far)
                 self.add(DEPTH | (BUY if side == SELL else SELL), far, 0)
+
+    def cross(self) -> None:
+        """A level deep in the other side, whose levels stay behind it, unseen, while nothing is heard of that side."""
+        side = self.rng.choice((BUY, SELL))
+        ticks = self.mid + self.rng.randint(3, 6) * (1 if side == BUY else -1)
+        self.add(DEPTH | side, ticks, self.quantity())
+        self.upset = len(self.rows) + self.rng.randint(5, 40), side, ticks
+
+    def uncross(self, side: int, ticks: int) -> None:
+        """The deep level goes, and a clear that begins beyond the hidden levels makes them the best again."""
+        self.add(DEPTH | side, ticks, 0)
+        other = BUY if side == SELL else SELL
+        beyond = self.best(other) + self.rng.randint(2, 8) * (1 if other == BUY else -1)
+        self.add(CLEAR | other, beyond, 0)
+        self.upset = None
 
     def clear(self) -> None:
         """Clear a side up to a price, a side, or both, and most often fill it again."""
@@ -212,7 +235,7 @@ def orders(market: Market, seed: int, count: int) -> list[dict[str, str]]:
         tif = rng.choice(("GTC",) * 8 + ("GTX",) * 4 + ("IOC", "IOC", "FOK", "FOK", "", ""))
         away = rng.choice((-3, -1, 0, 1, 1, 1, 2, 2, 3, 4) if tif in ("GTC", "GTX") else (-6, -3, -2, -1, 0, 1))
         ticks = mid - away if side == "buy" else mid + away
-        lots = rng.randint(1, market.top) if rng.random() < 0.7 else rng.randint(1, 10 * market.top)
+        lots = rng.randint(1, rng.choice((market.top, market.top, market.top, 10 * market.top, 60 * market.top)))
         cancel = ""
         if rng.random() < 0.45:
             cancel = str(min(ts + rng.choice((1, 7 * MS, 60 * MS, rng.randint(1, 4000) * MS)), market.last + 5 * MS))
@@ -237,7 +260,7 @@ def latencies(seed: int, first: int, last: int) -> list[tuple[int, int, int]]:
     while at < last - 5 * step:
         venue = max(venue + 1, at + rng.choice((1, rng.randint(1, 30 * MS))))
         answer = max(venue, rows[-1][2] if rows else 0) + rng.randint(2000, 20 * MS)
-        refused = seed % 5 == 0 and len(rows) > 1 and rng.random() < 0.05
+        refused = seed % 5 == 0 and rng.random() < 0.05
         rows.append((at, 0 if refused else venue, answer))
         at += rng.randint(step // 2, step)
     return rows

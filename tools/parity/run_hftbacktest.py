@@ -40,7 +40,7 @@ from numba.experimental import jitclass
 
 TIFS = {"GTC": GTC, "GTX": GTX, "IOC": IOC, "FOK": FOK}
 STATUS = {0: "unsent", 1: "open", 2: "expired", 3: "filled", 4: "canceled", 5: "open", 6: "rejected"}
-FAR = 1 << 61
+FAR = 1 << 62
 END_OF_DATA = 1
 IN_FLIGHT_NS = 60_000_000
 SCHEDULE_COLUMNS = ("ts", "id", "side", "price", "quantity", "tif", "cancel_ts")
