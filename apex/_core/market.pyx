@@ -478,12 +478,12 @@ cdef class Market:
                 pit = &self.pits[self.opened]
                 _snapshot(&self.sink, pit)
                 pit.next_ns += OPENING_NS
-                self.opened += 1
+                self.opened = self.opened + 1    # `+=` needs the GIL in the checked build
             else:
                 if before + STEP_ROWS_MAX > capacity:
                     return
                 self._step()
-            self.rows_left -= self.sink.level_count - before
+            self.rows_left = self.rows_left - (self.sink.level_count - before)
 
     def take(self, Py_ssize_t rows_max=1 << 16):
         """See Market.take in market.pyi."""
