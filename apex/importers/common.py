@@ -52,7 +52,8 @@ class ImportSummary(msgspec.Struct):
     checksums_right, checksums_wrong : int
         Of venues that send them.
     mark_prices, slow_path_messages, ignored_messages : int
-        Mark prices; frames in another than the known form, read slowly; frames of streams that a tape does not hold.
+        Mark prices; frames in another than the known form, read slowly; frames that a tape does not hold, which are
+        those of other streams and trades of no quantity.
     instruments : list
         Symbol, venue, tick and lot.
     content_hash : str

@@ -56,6 +56,9 @@ class Stream:
     def quantity(self, most: int = 5000) -> str:
         return decimal(self.random.randint(1, most), self.market.lot, self.market.quantity_places)
 
+    def nothing(self) -> str:
+        return decimal(0, self.market.tick, self.market.price_places)
+
     def ladder(self, side: int, most: int) -> list[list[str]]:
         """Levels of one side; now and then one beyond the other side's best, and one of no quantity."""
         found = []
@@ -117,6 +120,8 @@ class Stream:
             orders = {"b": 7, "a": 8} if self.random.random() < 0.3 else {}
             return self.stream("trade", {**body, **orders, "T": body["E"] - 1, "m": maker, "M": True})
         kind = self.random.choice(["MARKET", "MARKET", "MARKET", "INSURANCE_FUND", "ADL", "NA"])
+        if kind == "NA":
+            body.update(p=self.nothing(), q=decimal(0, self.market.lot, self.market.quantity_places))
         return self.stream("trade", {**body, "X": kind, "m": maker})
 
     def mark(self) -> dict[str, Any]:

@@ -129,7 +129,10 @@ class Reader:
         self.counts["trades"] += 1
         flags = frozenset() if m.get("X", "MARKET") == "MARKET" else frozenset({"NOT_MARKET"})
         row = (SELL if m["m"] else BUY, self.prices[m["p"]], self.quantities[m["q"]], 0)
-        self.put(TRADE, m["T"], local, m["t"], [row], flags)
+        if row[2]:
+            self.put(TRADE, m["T"], local, m["t"], [row], flags)
+        else:
+            self.counts["ignored_messages"] += 1           # of no quantity: nothing was traded
 
     def ticker(self, m: dict[str, Any], local: int) -> None:
         self.counts["book_tickers"] += 1

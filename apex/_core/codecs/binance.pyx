@@ -18,7 +18,7 @@ from apex._core.events cimport (
     SNAPSHOT_BEGIN, TRADE,
 )
 
-from apex._core.codecs.base import DECODE_ERRORS
+from apex._core.codecs.base import DECODE_ERRORS as _DECODE_ERRORS
 from apex._core.events import EVENT_DTYPE
 
 include "digits.pxi"
@@ -517,6 +517,8 @@ cdef class BinanceCodec(Codec):
         n = scan_as(&self.forms, &self.grid, payload, size, &m, &sink, TO_ROWS)
         if n < 0:
             return n
+        if m.type == PRINT and rows[1].quantity_lots == 0:
+            return 0                                     # futures send some for what is no trade (X is NA)
         if m.type == MARK_PRICE:
             mark_rows(&self.grid, &m, rows + 1)
             m.last_id = 0
@@ -539,5 +541,5 @@ cdef class BinanceCodec(Codec):
         cdef Event[::1] view = rows
         cdef int n = self.decode(<const char*> payload, len(payload), local_ns, &view[0], ROWS_PER_FRAME_MAX)
         if n < 0:
-            raise ValueError(DECODE_ERRORS[n])
+            raise ValueError(_DECODE_ERRORS[n])
         return rows[:n].copy()

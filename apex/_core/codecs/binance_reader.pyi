@@ -1,9 +1,12 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from apex._core.codecs.binance import BinanceCodec
+
+ERRORS: Final[dict[int, tuple[str, str]]]
+"""Short name and words of each error a line can have."""
 
 class RecordingError(ValueError):
     """A line that cannot be read; `code` is a short name, `line` counts from 1."""

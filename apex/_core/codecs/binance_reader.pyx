@@ -226,6 +226,9 @@ cdef class BinanceReader:
             return self._emit(&m, local_ns, count, wide)
         if m.type == PRINT:
             self.trades += 1
+            if (self.rows[self.row_count].quantity_lots if wide else self.levels[self.level_count].quantity_lots) == 0:
+                self.ignored += 1                  # futures send some for what is no trade (X is NA)
+                return 0
             return self._emit(&m, local_ns, count, wide)
         if m.type == DEPTH:
             self.level_updates += count
