@@ -1,11 +1,12 @@
 """Signals: thresholds over features and weighted scores, evaluated in compiled code after whole messages."""
 
-from libc.math cimport INFINITY, NAN, isfinite, isnan
+from libc.math cimport INFINITY, isfinite, isnan
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from apex._core.features cimport FEATURE_COUNT, TRADE_SIGN, Features
 
-from apex._core.features import NAMES
+from apex._core.features import NAMES as _NAMES
 
 if <int> FEATURE_COUNT != FEATURES_MAX:
     raise ImportError("apex._core.signals: FEATURES_MAX is not the number of features")
@@ -68,19 +69,20 @@ cdef class Signals:
         cdef double weight
         if self.score_count == SCORES_MAX:
             raise ValueError(f"more than {SCORES_MAX} scores in one run")
-        if name in NAMES or (name, instrument) in self.score_names:
+        if name in _NAMES or (name, instrument) in self.score_names:
             raise ValueError(f"{name!r} is a feature or score already: choose another name")
         if not weights or not isfinite(bias):
             raise ValueError(f"score {name!r} needs weights and a finite bias")
         score = &self.scores[self.score_count]
+        memset(score, 0, sizeof(Score))
         for feature, given in weights.items():
-            if feature not in NAMES:
-                raise ValueError(f"no feature {feature!r}: there are {', '.join(NAMES)}")
+            if feature not in _NAMES:
+                raise ValueError(f"no feature {feature!r}: there are {', '.join(_NAMES)}")
             weight = given
             if not isfinite(weight):
                 raise ValueError(f"weight {given!r} of {feature} is not finite")
-            score.weights[<int> NAMES[feature]] = weight
-            score.dirty |= _dirty(NAMES[feature])
+            score.weights[<int> _NAMES[feature]] = weight
+            score.dirty |= _dirty(_NAMES[feature]) if weight != 0.0 else 0
         score.bias, score.instrument = bias, instrument
         self.score_names[name, instrument] = self.score_count
         self.score_count += 1
@@ -105,13 +107,13 @@ cdef class Signals:
         rule.below = -INFINITY if below is None else below
         if not (rule.below <= rule.above and hysteresis >= 0 and cooldown_ns >= 0):
             raise ValueError(f"when({feature!r}): below must not exceed above, hysteresis and cooldown must be >= 0")
-        if feature in NAMES:
-            rule.input, rule.dirty = NAMES[feature], _dirty(NAMES[feature])
+        if feature in _NAMES:
+            rule.input, rule.dirty = _NAMES[feature], _dirty(_NAMES[feature])
         elif (feature, instrument) in self.score_names:
             score = self.score_names[feature, instrument]
             rule.input, rule.dirty = FEATURES_MAX + score, self.scores[score].dirty
         else:
-            raise ValueError(f"no feature or score {feature!r}: the features are {', '.join(NAMES)}")
+            raise ValueError(f"no feature or score {feature!r}: the features are {', '.join(_NAMES)}")
         rule.hysteresis, rule.cooldown_ns, rule.instrument = hysteresis, cooldown_ns, instrument
         rule.zone, rule.has_fired = 0, False
         self.rule_count += 1
