@@ -529,15 +529,15 @@ cdef class Book:
         if (batches.dtype, levels.dtype, rows.dtype) != (BATCH_DTYPE, LEVEL_DTYPE, EVENT_DTYPE):
             raise TypeError("apply: arrays must have BATCH_DTYPE, LEVEL_DTYPE and EVENT_DTYPE")
         cdef const Batch[::1] b = batches
-        cdef const Level[::1] l = levels
+        cdef const Level[::1] v = levels
         cdef const Event[::1] r = rows
         cdef const Batch* batch = &b[0] if len(b) else NULL
-        cdef const Level* level = &l[0] if len(l) else NULL
+        cdef const Level* level = &v[0] if len(v) else NULL
         cdef const Event* row = &r[0] if len(r) else NULL
         cdef int64_t end = until if until is not None else 9223372036854775807, i = start, count = len(b)
         cdef int what
         while i < count and batch[i].ts_local_ns <= end:
-            if <uint64_t> batch[i].first + batch[i].count > <uint64_t> (len(l) if batch[i].encoding == LEVELS else len(r)):
+            if <uint64_t> batch[i].first + batch[i].count > <uint64_t> (len(v) if batch[i].encoding == LEVELS else len(r)):
                 raise ValueError(f"batch {i}: its rows lie outside the arrays")
             if batch[i].instrument == instrument and batch[i].flags & AT_LOCAL:
                 if batch[i].kind == BOOK_LEVEL and not self.synced:

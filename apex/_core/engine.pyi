@@ -71,7 +71,7 @@ class View:
     """In on_signal, on_book and on_bar: the instrument that caused the call."""
     bar: Bar | None
     """In on_bar: the bar that just ended."""
-    def __getitem__(self, instrument: int) -> View:
+    def __getitem__(self, instrument: int, /) -> View:
         """The view of another instrument of the run."""
     def every(self, interval: str) -> None:
         """Call on_timer each interval ("100ms"), first one interval from now; at t it sees everything stamped <= t."""
@@ -197,6 +197,7 @@ class Engine:
     intents: int
     denied: int
     timer_next: int
+    bar_next: int
     cash_start: int
     def __init__(self, count: int, ledger: Ledger, gate: RiskGate, signals: Signals, features: list[Any],
                  compat: bool = False, synced: Sequence[int] = (),

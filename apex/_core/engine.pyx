@@ -15,8 +15,8 @@ from apex._core.book cimport (
     book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTC, GTX, IOC,
-    LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, PLACE, REJECT, SELL,
+    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, GTC, GTX, IOC,
+    LAST_IN_BATCH, LEVELS, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, PLACE, REJECT, SELL,
     SNAPSHOT_BEGIN, TIMER, TRADE,
 )
 from apex._core.features cimport Features
@@ -317,7 +317,7 @@ cdef class Engine:
         cdef uint64_t fired = self.signals.evaluate(
             instrument, (<Features> self.features[instrument]).values, dirty, self.now)
         cdef int64_t before
-        cdef int rule, made
+        cdef int rule
         if fired == 0:
             return 0
         for rule in range(len(self.rule_slot)):

@@ -3,7 +3,6 @@
 import numpy as np
 
 cimport cython
-from libc.string cimport memset
 
 BUILD = (<bytes>APEX_BUILD).decode()
 COMPILER_FLAGS = (<bytes>APEX_FLAGS).decode()

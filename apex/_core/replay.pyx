@@ -196,7 +196,7 @@ cdef class ReplayDriver:
         cdef Engine engine = self.engine
         cdef int64_t* times = self.times
         cdef int64_t best, timer, done = 0, sent
-        cdef int q, chosen, kind, stream, i, queues = 4 * self.count
+        cdef int q, chosen, kind, stream, queues = 4 * self.count
         while done < batches_max:
             best = times[0]
             chosen = 0
