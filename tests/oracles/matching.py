@@ -307,6 +307,8 @@ class StrictReplay:
         self.back = latency[3]
         self.known: list[Known] = []
         self.fills: list[tuple[Any, ...]] = []
+        self.journal: list[tuple[int, int, tuple[Any, ...] | None]] = []
+        """Replies as they were heard, and None for each time at which intents were due."""
         self.requests: list[tuple[int, tuple[Any, ...]]] = []
         self.replies: list[tuple[int, int, tuple[Any, ...]]] = []
 
@@ -336,6 +338,7 @@ class StrictReplay:
                 request = self.requests.pop(0)[1]
                 getattr(self.venue, request[0])(*request[1:])
             else:
+                self.journal.append((now, 0, None))
                 while did < len(todo) and todo[did][0] == now:
                     self.intend(now, todo[did][1])
                     did += 1
@@ -365,6 +368,7 @@ class StrictReplay:
 
     def hear(self, now: int, venue_ts: int, reply: tuple[Any, ...]) -> None:
         key, what, price, lots, more = reply
+        self.journal.append((now, venue_ts, reply))
         if what == "fill":
             self.fills.append((venue_ts, now, key, price, lots, *more))
         self.known[key].hear(now, venue_ts, what, price, lots, more)
