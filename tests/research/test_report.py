@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import apex
+from apex.app.cli import main
 from apex.app.replay import ReplayResult
 from apex.domain.errors import ApexError
 from apex.domain.instrument import Instrument
@@ -173,7 +174,9 @@ def test_a_second_run_replaces_the_first(tapes: Callable[..., Path], tmp_path: P
     assert (out / "orders.csv").read_text().splitlines()[1].startswith("7,filled,")
     assert "Scripted orders on AAAUSDT" in (out / "report.html").read_text("utf-8")
     assert set(pd.read_parquet(out / "fills.parquet")["id"]) == {7}
-    second = apex.replay(tapes(), Busy, out=out, **DELAYS)
+    with (out / "result.json").open(encoding="utf-8") as old:
+        second = apex.replay(tapes(), Busy, out=out, **DELAYS)
+        assert json.loads(old.read())["result_hash"] == first.summary["result_hash"]
     assert {p.name for p in out.iterdir()} == FILES
     found = json.loads((out / "result.json").read_text("utf-8"))["result_hash"]
     assert found == second.summary["result_hash"] != first.summary["result_hash"]
@@ -214,6 +217,21 @@ def test_a_run_repeats_to_the_byte(tapes: Callable[..., Path], tmp_path: Path) -
     for table in ("orders", "fills", "equity"):
         first, second = ((tmp_path / name / f"{table}.parquet").read_bytes() for name in ("a", "b"))
         assert first == second
+
+
+def test_the_command_prints_what_it_writes(
+    tapes: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost otherwise: --json, result.json and the screen as three truths."""
+    words = ["replay", str(tapes()), "--strategy", "tests.research.strategies:Busy", "--out", str(tmp_path)]
+    assert main([*words, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    written = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert printed == written
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert written["result_hash"] in shown
+    assert str(tmp_path / "report.html") in shown
 
 
 def test_notes_say_what_to_doubt(tapes: Callable[..., Path], result: ReplayResult) -> None:
