@@ -5,7 +5,12 @@ Source: hftbacktest 2.4, `hftbacktest/types.py` (event_dtype and the flags below
 
 from __future__ import annotations
 
+import errno
+import struct
+import tokenize
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +29,7 @@ from apex.store.writer import TapeWriter
 
 Array = NDArray[Any]
 FIELDS = ("ev", "exch_ts", "local_ts", "px", "qty")
+KINDS_OF_FIELDS = ("uiiff", "iiiff")
 EXCH_EVENT, LOCAL_EVENT, BUY_EVENT, SELL_EVENT = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 DEPTH_EVENT, TRADE_EVENT, DEPTH_CLEAR_EVENT, DEPTH_SNAPSHOT_EVENT, DEPTH_BBO_EVENT = 1, 2, 3, 4, 5
 KIND_OF = {
@@ -33,6 +39,10 @@ KIND_OF = {
 CHUNK_ROWS = 1 << 18
 EXACT = 2**53
 """Integers up to here are doubles exactly."""
+DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, UnicodeDecodeError, struct.error)
+"""What zipfile raises for an archive that is damaged, encrypted or packed in a way it does not know."""
+BAD_HEADER = (ValueError, SyntaxError, TypeError, LookupError, RecursionError, tokenize.TokenError)
+"""What numpy raises for a header that is no header."""
 
 
 class Grid(NamedTuple):
@@ -89,12 +99,12 @@ def import_hftbacktest(
     with TapeWriter(out, [instrument], source="hftbacktest", synced_from_start=True) as tape:
         for path in chain:
             row = 0
-            for rows, total in _chunks(path):
-                events, order = _events(rows, grids, order, path, row)
+            for rows, following, total in _chunks(path):
+                events, order = _events(rows, following, grids, order, path, row)
                 packed = pack(events)
                 tape.append(*packed)
                 book.apply(*packed)
-                _count(summary, rows)
+                _count(summary, rows, following)
                 row += len(rows)
                 if advance is not None:
                     advance(done + size_of(path) * row // max(total, 1))
@@ -106,7 +116,7 @@ def import_hftbacktest(
 
 def _first_time(path: Path) -> int:
     size_of(path)
-    for rows, _ in _chunks(path):
+    for rows, _, _ in _chunks(path):
         return int(rows["local_ts"][0])
     raise InputError("an empty recording", str(path), "Give an array with at least one event")
 
@@ -127,32 +137,35 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
                     raise InputError(f"an archive of {len(names)} arrays", str(path), "Save one array, named data")
                 with archive.open("data.npy" if "data.npy" in names else names[0]) as member:
                     yield cast(BinaryIO, member)
-        except (zipfile.BadZipFile, EOFError) as error:
+        except DAMAGE as error:
             raise InputError(f"damaged npz: {error}", str(path), "Copy the file again from its source") from None
-        except Exception as error:
-            if type(error).__module__ == "zlib":
-                raise InputError(f"damaged npz: {error}", str(path), "Copy the file again from its source") from None
-            raise
+        except OSError as error:
+            if error.errno != errno.EINVAL:          # a place within the file that cannot be
+                raise
+            raise InputError("damaged npz: a place outside the file", str(path),
+                             "Copy the file again from its source") from None
 
 
 def _header(stream: BinaryIO, path: Path) -> tuple[int, np.dtype[Any]]:
     """Count of rows and their dtype."""
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except ValueError as error:
+        with warnings.catch_warnings(action="ignore"):   # of headers that Python 2 wrote
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(stream)
+    except BAD_HEADER as error:
         raise InputError(f"no numpy array: {error}", str(path), "Give .npz or .npy of hftbacktest's events") from None
-    if dtype.hasobject or dtype.names is None or not set(FIELDS) <= set(dtype.names) or len(shape) != 1:
+    kinds = "" if dtype.names is None else "".join(dtype[f].kind for f in FIELDS if f in dtype.names)
+    if dtype.hasobject or len(shape) != 1 or kinds not in KINDS_OF_FIELDS:
         raise InputError("the array has not hftbacktest's event dtype", str(path),
                          f"It needs one dimension and the fields {', '.join(FIELDS)} (hftbacktest 2)")
     return int(shape[0]), dtype
 
 
-def _chunks(path: Path) -> Iterator[tuple[Array, int]]:
-    """Rows piece by piece, and how many there are; the last local row waits for the next one's time.
+def _chunks(path: Path) -> Iterator[tuple[Array, Array, int]]:
+    """Rows piece by piece, the row that follows them (none after the last piece), and how many there are in all.
 
-    Each piece ends before the last row that the local side sees, but the last, so that `_last` knows what follows.
+    A row that follows is one that the local side sees, so that `_last` knows how the piece ends.
     """
     with _opened(path) as stream:
         total, dtype = _header(stream, path)
@@ -168,13 +181,13 @@ def _chunks(path: Path) -> Iterator[tuple[Array, int]]:
             rows = np.concatenate((kept, np.frombuffer(data, dtype)))
             read += count
             if read == total:
-                yield rows, total
+                yield rows, rows[:0], total
                 return
             local = np.flatnonzero((rows["ev"].astype(np.uint64) & np.uint64(LOCAL_EVENT)) != 0)
             stop = int(local[-1]) if len(local) else len(rows) - 1
             kept = rows[stop:]
             if stop:
-                yield rows[:stop], total
+                yield rows[:stop], kept[:1], total
 
 
 def _fail(bad: Array, what: str, path: Path, row: int, do: str) -> None:
@@ -182,7 +195,8 @@ def _fail(bad: Array, what: str, path: Path, row: int, do: str) -> None:
         raise InputError(what, f"{path}, row {row + int(np.flatnonzero(bad)[0])}", do)
 
 
-def _events(rows: Array, grids: tuple[Grid, Grid], order: Order, path: Path, row: int) -> tuple[Array, Order]:
+def _events(rows: Array, following: Array, grids: tuple[Grid, Grid], order: Order, path: Path,
+            row: int) -> tuple[Array, Order]:
     """The canonical rows of a piece, one each."""
     ev = rows["ev"].astype(np.uint64)
     kind = (ev & np.uint64(0xFF)).astype(np.int64)
@@ -204,13 +218,14 @@ def _events(rows: Array, grids: tuple[Grid, Grid], order: Order, path: Path, row
     events["price_ticks"] = _units(price, grids[0], path, row)
     events["quantity_lots"] = _units(quantity, grids[1], path, row)
     _fail(events["quantity_lots"] < 0, "a negative quantity", path, row, "Correct the row")
+    _fail((events["quantity_lots"] == 0) & (kind == TRADE_EVENT), "a trade of no quantity", path, row, "Remove the row")
     events["ts_exchange_ns"], events["ts_local_ns"] = rows["exch_ts"], rows["local_ts"]
     events["kind"] = _table(KIND_OF)[kind]
     events["side"] = np.where(buy, SIDES["BUY"], np.where(sell, SIDES["SELL"], SIDES["NO_SIDE"]))
     flags = np.where(here, FLAGS["AT_LOCAL"], 0) | np.where(there, FLAGS["AT_VENUE"], 0)
     flags |= np.where(kind == DEPTH_SNAPSHOT_EVENT, FLAGS["SNAPSHOT"], 0)
     flags |= np.where(clear & ~whole, FLAGS["CLEAR_TO"], 0)
-    events["flags"] = flags | np.where(_last(rows, here), FLAGS["LAST_IN_BATCH"], 0)
+    events["flags"] = flags | np.where(_last(rows, here, following), FLAGS["LAST_IN_BATCH"], 0)
     return events, order
 
 
@@ -251,26 +266,29 @@ def _units(values: Array, grid: Grid, path: Path, row: int) -> Array:
     return count.astype(np.int64)
 
 
-def _last(rows: Array, here: Array) -> Array:
+def _last(rows: Array, here: Array, following: Array) -> Array:
     """Where a message ends: the next row of the local side has another pair of times.
 
     Rows that only the venue sees end where the next row has other times or is seen by the local side.
     """
-    last = np.ones(len(rows), np.bool_)
-    local, venue = rows["local_ts"], rows["exch_ts"]
+    seen = (following["ev"].astype(np.uint64) & np.uint64(LOCAL_EVENT)) != 0
+    local, venue, here = (np.concatenate(pair) for pair in (
+        (rows["local_ts"], following["local_ts"]), (rows["exch_ts"], following["exch_ts"]), (here, seen)))
+    last = np.ones(len(local), np.bool_)
     last[:-1] = (local[1:] != local[:-1]) | (venue[1:] != venue[:-1]) | (here[1:] != here[:-1])
     at = np.flatnonzero(here)
     last[at] = True
     last[at[:-1]] = (local[at[1:]] != local[at[:-1]]) | (venue[at[1:]] != venue[at[:-1]])
-    return last
+    return last[:len(rows)]
 
 
-def _count(summary: ImportSummary, rows: Array) -> None:
+def _count(summary: ImportSummary, rows: Array, following: Array) -> None:
     kind = (rows["ev"].astype(np.uint64) & np.uint64(0xFF)).astype(np.int64)
     summary.messages += len(rows)
     summary.level_updates += int((kind == DEPTH_EVENT).sum())
     summary.level_updates_applied = summary.level_updates
     summary.trades += int((kind == TRADE_EVENT).sum())
     summary.book_tickers += int((kind == DEPTH_BBO_EVENT).sum())
-    begun = kind == DEPTH_SNAPSHOT_EVENT
-    summary.snapshots += int((begun[1:] & ~begun[:-1]).sum()) + int(bool(len(begun)) and bool(begun[0]))
+    ends = np.concatenate((kind, (following["ev"].astype(np.uint64) & np.uint64(0xFF)).astype(np.int64), [0]))
+    ends = ends == DEPTH_SNAPSHOT_EVENT                  # runs of snapshot rows are counted at their ends
+    summary.snapshots += int((ends[:len(kind)] & ~ends[1:len(kind) + 1]).sum())
