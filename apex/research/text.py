@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 """What stands where a value is undefined."""
+WIDE = Context(prec=60)
 
 
 def words(reason: str) -> str:
@@ -46,14 +47,17 @@ def places_of(amounts: Iterable[str | None]) -> int:
 
 
 def amount(text: str | None, places: int | None = None) -> str:
-    """A decimal string with thousands separators, rounded to `places` (None: as it stands).
+    """A decimal string with thousands separators, rounded to `places`, half away from zero (None: as it stands).
 
-    >>> amount("-4537.86632", 2), amount("0.0020"), amount(None)
-    ('−4,537.87', '0.0020', '–')
+    >>> amount("-4537.86632", 2), amount("0.25", 1), amount("0.0020"), amount(None)
+    ('−4,537.87', '0.3', '0.0020', '–')
     """
     if text is None:
         return NOTHING
-    shown = f"{Decimal(text):,f}" if places is None else f"{Decimal(text):,.{places}f}"
+    value = Decimal(text)
+    if places is not None:  # as browsers round, so that a page's plots and tables agree
+        value = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, WIDE)
+    shown = f"{value:,f}"
     if not shown.strip("-0.,"):
         shown = shown.lstrip("-")
     return shown.replace("-", MINUS)
