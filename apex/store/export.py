@@ -41,13 +41,15 @@ def export(tape: Tape, out: str | Path, advance: Callable[[int], None] = lambda 
     Raises
     ------
     ConfigError
-        For another suffix.
+        For another suffix, or for the tape's own file.
     EnvironmentProblem
         If the disk refuses.
     """
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise ConfigError(f"the suffix {out.suffix!r} names no format", str(out), f"End it in {' or '.join(SUFFIXES)}")
+    if out.exists() and out.samefile(tape.path):
+        raise ConfigError("the table would replace its tape", str(out), "Name another file with --out")
     text = out.suffix == ".csv"
     done = 0
     with AtomicFile(out) as file, disk_errors(out):
