@@ -460,9 +460,9 @@ cdef class Engine:
         """Count lots of an active order as open; negative: no longer."""
         if order.slot >= 0:
             if order.side == BUY:
-                self.local[order.instrument].open_buy_lots += lots
+                self.local[order.instrument].open_buy_lots = self.local[order.instrument].open_buy_lots + lots
             else:
-                self.local[order.instrument].open_sell_lots += lots
+                self.local[order.instrument].open_sell_lots = self.local[order.instrument].open_sell_lots + lots
 
     cdef void _amended(self, OrderRow* order, int64_t price, int64_t lots) noexcept nogil:
         """An amendment is answered: the order has this price and quantity."""

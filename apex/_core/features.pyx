@@ -80,18 +80,18 @@ cdef class Features:
             if ask >= self.ask_ticks:
                 change += self.ask_lots
             if self.ofi_next - self.ofi_first == OFI_ROWS_MAX:
-                self.ofi_sum -= self.ofi_lots[self.ofi_first % OFI_ROWS_MAX]
-                self.ofi_first += 1
-                self.ofi_forgotten += 1
+                self.ofi_sum = self.ofi_sum - self.ofi_lots[self.ofi_first % OFI_ROWS_MAX]
+                self.ofi_first = self.ofi_first + 1
+                self.ofi_forgotten = self.ofi_forgotten + 1
             place = self.ofi_next % OFI_ROWS_MAX                                   # >= 0: it only grows
             self.ofi_times[place], self.ofi_lots[place] = now, change
-            self.ofi_next += 1
-            self.ofi_sum += change
+            self.ofi_next = self.ofi_next + 1
+            self.ofi_sum = self.ofi_sum + change
         if self.ofi_since < 0:
             self.ofi_since = now
         while self.ofi_first < self.ofi_next and now - self.ofi_times[self.ofi_first % OFI_ROWS_MAX] >= self.ofi_window_ns:
-            self.ofi_sum -= self.ofi_lots[self.ofi_first % OFI_ROWS_MAX]
-            self.ofi_first += 1
+            self.ofi_sum = self.ofi_sum - self.ofi_lots[self.ofi_first % OFI_ROWS_MAX]
+            self.ofi_first = self.ofi_first + 1
         self.bid_ticks, self.bid_lots, self.ask_ticks, self.ask_lots = bid, bid_lots, ask, ask_lots
         self.has_touch = True
         self.values[<int> OFI] = <double> self.ofi_sum if now - self.ofi_since >= self.ofi_window_ns else NAN
@@ -111,12 +111,12 @@ cdef class Features:
                     self._add(-self.squares[place])
                 self.squares[place] = square
                 self._add(square)
-                self.square_count += 1
+                self.square_count = self.square_count + 1
             self.step_mid2 = self.mid2
-            self.step_next += self.step_ns
+            self.step_next = self.step_next + self.step_ns
             count += 1
             if count > self.steps and self.step_next < now:      # a long silence: only zeros are left in the ring
-                self.step_next += (now - 1 - self.step_next) // self.step_ns * self.step_ns
+                self.step_next = self.step_next + (now - 1 - self.step_next) // self.step_ns * self.step_ns
         if self.square_count >= self.steps:
             self.values[<int> VOLATILITY] = sqrt(max(self.square_sum + self.square_carry, 0.0))
 
@@ -124,9 +124,9 @@ cdef class Features:
         """Neumaier's compensated sum (ZAMM 54, 1974)."""
         cdef double total = self.square_sum + x
         if (self.square_sum if self.square_sum >= 0 else -self.square_sum) >= (x if x >= 0 else -x):
-            self.square_carry += (self.square_sum - total) + x
+            self.square_carry = self.square_carry + ((self.square_sum - total) + x)
         else:
-            self.square_carry += (x - total) + self.square_sum
+            self.square_carry = self.square_carry + ((x - total) + self.square_sum)
         self.square_sum = total
 
     cdef void on_trade(self, int side, int64_t ticks, int64_t lots, int64_t now) noexcept nogil:

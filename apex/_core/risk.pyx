@@ -311,7 +311,7 @@ cdef class CountingGateway(Gateway):
 
     cdef int send(self, const OrderCommand* command) noexcept nogil:
         if self.answer == 0:
-            self.count += 1
+            self.count = self.count + 1
             self.last = command[0]
         return self.answer
 
@@ -442,7 +442,7 @@ cdef class RiskGate:
         w.times[w.sent % w.times_size] = now
         w.sent += 1
         if command.kind == CANCEL:
-            self.sent_requests += 1
+            self.sent_requests = self.sent_requests + 1
             return
         entry = &w.recent[w.orders & w.recent_mask]
         entry.ts_ns, entry.shape = now, shape_of(command)
@@ -452,9 +452,9 @@ cdef class RiskGate:
         w.heads[slot] = w.orders
         w.orders += 1
         if command.kind == PLACE:
-            self.sent_orders += 1
+            self.sent_orders = self.sent_orders + 1
         else:
-            self.sent_requests += 1
+            self.sent_requests = self.sent_requests + 1
 
     # ---- Python's face -------------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ cdef class Signals:
                 continue
             rule.zone = zone
             if rule.has_fired and now - rule.fired_ns < rule.cooldown_ns:
-                self.cooled += 1
+                self.cooled = self.cooled + 1
                 continue
             rule.has_fired, rule.fired_ns = True, now
             fired |= <uint64_t> 1 << i

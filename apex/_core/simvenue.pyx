@@ -323,7 +323,7 @@ cdef class SimVenue:
                 i += 1
                 continue
             if order.done:
-                self.rejected_by_defect += 1
+                self.rejected_by_defect = self.rejected_by_defect + 1
             else:
                 self._fill(ts, order, True, order.price_ticks, order.leaves, False)
             self._remove(i)
@@ -352,7 +352,7 @@ cdef class SimVenue:
                     gone = self._at_price(ts, order, quantity)
                 elif order.price_ticks < ticks if side == BUY else order.price_ticks > ticks:
                     if order.done:
-                        self.rejected_by_defect += 1
+                        self.rejected_by_defect = self.rejected_by_defect + 1
                         gone = True
                     else:
                         self._fill(ts, order, True, order.price_ticks, order.leaves, False)
@@ -389,7 +389,7 @@ cdef class SimVenue:
         if count == 0:
             return False
         if order.done:
-            self.rejected_by_defect += 1
+            self.rejected_by_defect = self.rejected_by_defect + 1
             return True
         if not self.partial:
             self._fill(ts, order, True, order.price_ticks, order.leaves, not careful)
@@ -441,7 +441,7 @@ cdef class SimVenue:
             ts = max(ts, last)
         self.requests[self.request_tail & (REQUESTS_MAX - 1)].ts = ts
         self.requests[self.request_tail & (REQUESTS_MAX - 1)].command = command[0]
-        self.request_tail += 1
+        self.request_tail = self.request_tail + 1
         return 0
 
     cdef void on_requests(self, int64_t ts) noexcept nogil:
@@ -452,7 +452,7 @@ cdef class SimVenue:
             request = &self.requests[self.request_head & (REQUESTS_MAX - 1)]
             if request.ts != ts:
                 return
-            self.request_head += 1
+            self.request_head = self.request_head + 1
             command = &request.command
             if command.kind == PLACE:
                 self._place(ts, command)
@@ -503,7 +503,7 @@ cdef class SimVenue:
         order.front = order.careful = self._raw(book_quantity(self.book, order.side, order.price_ticks))
         order.traded = 0.0
         self.orders[self.order_count] = order[0]
-        self.order_count += 1
+        self.order_count = self.order_count + 1
         self._range()
         self._respond(ts, order, ACK, VENUE_OK)
 
@@ -608,7 +608,7 @@ cdef class SimVenue:
         """Tell of a fill that leaves `left` lots of the order."""
         cdef Event event
         memset(&event, 0, sizeof(Event))
-        self.trade_id += 1
+        self.trade_id = self.trade_id + 1
         event.sequence = self.trade_id
         event.order_id = order.id
         event.price_ticks = ticks
@@ -653,14 +653,14 @@ cdef class SimVenue:
                     self.failed = True
                     return
                 self.responses = grown
-                self.response_capacity *= 2
+                self.response_capacity = self.response_capacity * 2
                 memmove(self.responses, self.responses + self.response_head, waiting * sizeof(Response))
             self.response_head = 0
             self.response_tail = waiting
         self.responses[self.response_tail].ts = at
         self.responses[self.response_tail].event = event[0]
         self.responses[self.response_tail].event.ts_local_ns = at
-        self.response_tail += 1
+        self.response_tail = self.response_tail + 1
 
     # ---- small parts -------------------------------------------------------------------------------------------
 
@@ -677,7 +677,7 @@ cdef class SimVenue:
         cdef int32_t i
         for i in range(self.used_count):
             if self.used_tick[i] == ticks and self.used_side[i] == side:
-                self.used_lots[i] += lots
+                self.used_lots[i] = self.used_lots[i] + lots
                 return
         if self.used_count == self.used_capacity and not self._used_grow():
             self.failed = True
@@ -685,7 +685,7 @@ cdef class SimVenue:
         self.used_tick[self.used_count] = ticks
         self.used_lots[self.used_count] = lots
         self.used_side[self.used_count] = side
-        self.used_count += 1
+        self.used_count = self.used_count + 1
 
     cdef bint _used_grow(self) noexcept nogil:
         cdef size_t size = 2 * self.used_capacity
@@ -697,7 +697,7 @@ cdef class SimVenue:
         self.used_side = sides if sides else self.used_side
         if not (ticks and lots and sides):
             return False
-        self.used_capacity *= 2
+        self.used_capacity = self.used_capacity * 2
         return True
 
     cdef void _forget(self, int side, int64_t ticks) noexcept nogil:
@@ -705,7 +705,7 @@ cdef class SimVenue:
         cdef int32_t i
         for i in range(self.used_count):
             if self.used_tick[i] == ticks and self.used_side[i] == side:
-                self.used_count -= 1
+                self.used_count = self.used_count - 1
                 self.used_tick[i] = self.used_tick[self.used_count]
                 self.used_lots[i] = self.used_lots[self.used_count]
                 self.used_side[i] = self.used_side[self.used_count]
@@ -743,7 +743,7 @@ cdef class SimVenue:
 
     cdef void _remove(self, int32_t index) noexcept nogil:
         """Drop a resting order; the others keep their time priority."""
-        self.order_count -= 1
+        self.order_count = self.order_count - 1
         memmove(&self.orders[index], &self.orders[index + 1], (self.order_count - index) * sizeof(VenueOrder))
         self._range()
 

@@ -61,7 +61,7 @@ cdef void strict_rest(SimVenue v, VenueOrder* order) noexcept nogil:
     order.traded = 0.0
     memmove(&v.orders[i + 1], &v.orders[i], (v.order_count - i) * sizeof(VenueOrder))
     v.orders[i] = order[0]
-    v.order_count += 1
+    v.order_count = v.order_count + 1
     v._range()
 
 

@@ -150,9 +150,9 @@ cdef class BinanceReader:
                     if stop == NULL:
                         break
                     size = trimmed(p, stop)
-                    self.line += 1
+                    self.line = self.line + 1
                     if size:
-                        self.messages += 1
+                        self.messages = self.messages + 1
                         status = self._line(p, size)
                         if status < 0:
                             break
@@ -222,20 +222,20 @@ cdef class BinanceReader:
         if count < 0:
             return count
         if m.type == TICKER:
-            self.book_tickers += 1
+            self.book_tickers = self.book_tickers + 1
             return self._emit(&m, local_ns, count, wide)
         if m.type == PRINT:
-            self.trades += 1
+            self.trades = self.trades + 1
             if (self.rows[self.row_count].quantity_lots if wide else self.levels[self.level_count].quantity_lots) == 0:
-                self.ignored += 1                  # futures send some for what is no trade (X is NA)
+                self.ignored = self.ignored + 1                  # futures send some for what is no trade (X is NA)
                 return 0
             return self._emit(&m, local_ns, count, wide)
         if m.type == DEPTH:
-            self.level_updates += count
+            self.level_updates = self.level_updates + count
             return self._depth(p, size, &m, local_ns, count, wide)
         if m.type == REST_SNAPSHOT:
             return self._snapshot(&m, local_ns, count, wide)
-        self.mark_prices += 1
+        self.mark_prices = self.mark_prices + 1
         return self._mark(&m, local_ns)
 
     # ---- the venue's rules -------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ cdef class BinanceReader:
         cdef Level* level
         cdef Event* row
         self.last_id = m.last_id
-        self.level_updates_applied += count
+        self.level_updates_applied = self.level_updates_applied + count
         if not self.joined:
             self.joined = True
             self._release(m.ts_exchange_ns)
@@ -284,7 +284,7 @@ cdef class BinanceReader:
                 level = self.levels + self.level_count + i
                 book_set(self.book, level.side, level.price_ticks, level.quantity_lots, False)
         book_end_message(self.book)
-        self.crossed_books += self.book.bid.best >= self.book.ask.best
+        self.crossed_books = self.crossed_books + (self.book.bid.best >= self.book.ask.best)
         return self._emit(m, local_ns, count, wide)
 
     cdef int _snapshot(self, const Message* m, int64_t local_ns, int count, bint wide) noexcept nogil:
@@ -296,7 +296,7 @@ cdef class BinanceReader:
         cdef int i, status
         if count == 0:
             return LINE_EMPTY_SNAPSHOT
-        self.snapshots += 1
+        self.snapshots = self.snapshots + 1
         if self.synced and m.last_id <= before:
             return 0                               # the book is newer, by an unbroken chain
         self.last_id = m.last_id
@@ -324,14 +324,15 @@ cdef class BinanceReader:
                          self.levels[self.level_count + i].quantity_lots, False)
             memmove(self.levels + self.level_count + 1, self.levels + self.level_count, count * sizeof(Level))
         book_end_message(self.book)
-        self.crossed_books += self.book.bid.best >= self.book.ask.best
+        self.crossed_books = self.crossed_books + (self.book.bid.best >= self.book.ask.best)
         if m.ts_exchange_ns == 0:
             self.held, self.held_rows = self.batch_count, self.row_count
         begin.type = DEPTH
         memset(self.levels + self.level_count, 0, sizeof(Level))
         self._emit(&begin, local_ns, 1, False)
-        self.batches[self.batch_count - 1].kind = SNAPSHOT_BEGIN
-        self.batches[self.batch_count - 1].flags &= <uint16_t> ~LAST_IN_BATCH
+        cdef Batch* opening = &self.batches[self.batch_count - 1]
+        opening.kind = SNAPSHOT_BEGIN
+        opening.flags &= <uint16_t> ~LAST_IN_BATCH
         status = self._emit(m, local_ns, count, wide)
         return status if status < 0 else self._join(local_ns)
 
@@ -371,7 +372,7 @@ cdef class BinanceReader:
         self._release(0)
         self.synced = False
         self.joined = False
-        self.sequence_gaps += 1
+        self.sequence_gaps = self.sequence_gaps + 1
         memset(self.levels + self.level_count, 0, sizeof(Level))
         self._emit(&gap, local_ns, 1, False)
         self.batches[self.batch_count - 1].kind = LINK_GAP
@@ -409,8 +410,8 @@ cdef class BinanceReader:
         last = self.pending + self.pending_count
         last.first_id, last.last_id, last.previous_id = m.first_id, m.last_id, m.previous_id
         last.at, last.size = self.kept_size, size
-        self.kept_size += size
-        self.pending_count += 1
+        self.kept_size = self.kept_size + size
+        self.pending_count = self.pending_count + 1
         return 0
 
     cdef void _drop(self, Py_ssize_t count) noexcept nogil:
@@ -421,10 +422,10 @@ cdef class BinanceReader:
         bytes_gone = self.kept_size if count == self.pending_count else self.pending[count].at
         memmove(self.kept, self.kept + bytes_gone, self.kept_size - bytes_gone)
         memmove(self.pending, self.pending + count, (self.pending_count - count) * sizeof(Pending))
-        self.kept_size -= bytes_gone
-        self.pending_count -= count
+        self.kept_size = self.kept_size - bytes_gone
+        self.pending_count = self.pending_count - count
         for i in range(self.pending_count):
-            self.pending[i].at -= bytes_gone
+            self.pending[i].at = self.pending[i].at - bytes_gone
 
     # ---- what comes out ----------------------------------------------------------------------------------------------
 
@@ -467,11 +468,11 @@ cdef class BinanceReader:
         batch.instrument = 0
         batch.flags = <uint16_t> (flags_of(m) | LAST_IN_BATCH)
         batch.kind = <uint8_t> kind_of(m.type)
-        self.batch_count += 1
+        self.batch_count = self.batch_count + 1
         if not wide:
             batch.encoding = LEVELS
             batch.first = <uint32_t> self.level_count
-            self.level_count += count
+            self.level_count = self.level_count + count
             return 0
         batch.encoding = ROWS
         batch.first = <uint32_t> self.row_count
@@ -485,7 +486,7 @@ cdef class BinanceReader:
             row.instrument = 0
             row.kind = batch.kind
             row.flags = batch.flags if i == count - 1 else batch.flags & <uint16_t> ~LAST_IN_BATCH
-        self.row_count += count
+        self.row_count = self.row_count + count
         return 0
 
     cdef int _mark(self, Message* m, int64_t local_ns) noexcept nogil:
