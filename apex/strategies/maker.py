@@ -19,10 +19,10 @@ class Maker(apex.Strategy):
     """
 
     class Params(apex.Params):
-        half_spread_ticks: int = apex.bound(2, low=1, high=200)
-        skew_ticks: int = apex.bound(1, low=0, high=50)
-        quantity_lots: int = apex.bound(1, low=1, high=1_000_000)
-        position_max: int = apex.bound(5, low=1, high=1_000_000)
+        half_spread_ticks: int = apex.bound(20, low=1, high=1000)
+        skew_ticks: int = apex.bound(20, low=0, high=1000)
+        quantity_lots: int = apex.bound(10, low=1, high=1_000_000)
+        position_max: int = apex.bound(50, low=1, high=1_000_000)
         interval: str = "100ms"
 
     params: Params
