@@ -185,6 +185,7 @@ cdef class View:
     cdef readonly int signal         # rule that fired
     cdef readonly int source         # instrument that caused the call
     cdef readonly object bar         # the bar that just ended
+    cdef int _which(self, instrument) except -1
     cdef int _timer(self, int64_t interval, int64_t due) except -1
     cdef object _price(self, ticks)
     cdef object _quantity(self, lots)

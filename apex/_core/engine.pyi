@@ -76,7 +76,7 @@ class View:
     def every(self, interval: str) -> None:
         """Call on_timer each interval ("100ms"), first one interval from now; at t it sees everything stamped <= t."""
     def at(self, ts_ns: int) -> None:
-        """Call on_timer once at a time of the replay's clock."""
+        """Call on_timer once at a time of the replay's clock, now for one that is past; up to 256 timers may wait."""
     def when(self, feature: str, above: float | None = None, below: float | None = None, hysteresis: float = 0.0,
              cooldown: str = "0ns", instrument: int | None = None) -> int:
         """Call on_signal when a feature crosses into a zone; re-armed once it has left it by the hysteresis."""

@@ -8,9 +8,15 @@ cdef class View:
         self.engine, self.slot, self.instrument = engine, slot, instrument
 
     def __getitem__(self, int instrument):
+        return View(self.engine, self.slot, self._which(instrument))
+
+    cdef int _which(self, instrument) except -1:
+        """Index of an instrument; this view's for None."""
+        if instrument is None:
+            return self.instrument
         if not 0 <= instrument < self.engine.count:
             raise IndexError(f"instrument {instrument} is not in this run: it has {self.engine.count}")
-        return View(self.engine, self.slot, instrument)
+        return instrument
 
     # ---- asking ------------------------------------------------------------------------------------------------
 
@@ -18,9 +24,10 @@ cdef class View:
         cdef Engine engine = self.engine
         cdef int i
         if interval == 0:
-            for i in range(engine.timer_count):
-                if engine.timers[i].interval_ns == 0 and engine.timers[i].slot == self.slot.index:
-                    engine.timers[i].next_ns = min(engine.timers[i].next_ns, due)
+            for i in range(engine.timer_count):             # one that is spent, or the same again
+                if engine.timers[i].interval_ns == 0 and engine.timers[i].slot == self.slot.index and (
+                        engine.timers[i].next_ns == NEVER or engine.timers[i].next_ns == due):
+                    engine.timers[i].next_ns = due
                     engine.timer_next = min(engine.timer_next, due)
                     return 0
         if interval and due > engine.timers_end:
@@ -46,14 +53,14 @@ cdef class View:
     def when(self, feature, above=None, below=None, hysteresis=0.0, cooldown="0ns", instrument=None):
         rule = self.engine.signals.when(
             feature, above=above, below=below, hysteresis=hysteresis, cooldown_ns=duration_ns(cooldown),
-            instrument=self.instrument if instrument is None else instrument)
+            instrument=self._which(instrument))
         while len(self.engine.rule_slot) <= rule:
             self.engine.rule_slot.append(self.slot)
         self.engine.uses_features = True
         return rule
 
     def blend(self, name, weights, bias=0.0, instrument=None):
-        self.engine.signals.blend(name, weights, bias, self.instrument if instrument is None else instrument)
+        self.engine.signals.blend(name, weights, bias, self._which(instrument))
         self.engine.uses_features = True
 
     def on_move(self, int64_t ticks=1):
@@ -83,9 +90,7 @@ cdef class View:
         bar.interval_ns, bar.end_ns = step, (engine.now // step + 1) * step
         if bar.end_ns > engine.timers_end:
             bar.end_ns = NEVER
-        bar.slot, bar.instrument = self.slot.index, self.instrument if instrument is None else instrument
-        if not 0 <= bar.instrument < engine.count:
-            raise IndexError(f"instrument {instrument} is not in this run: it has {engine.count}")
+        bar.slot, bar.instrument = self.slot.index, self._which(instrument)
         engine.bar_count += 1
         engine.bar_next = min(engine.bar_next, bar.end_ns)
         engine.timer_next = min(engine.timer_next, bar.end_ns)
@@ -232,7 +237,7 @@ cdef class View:
         except KeyError as error:
             raise ValueError(f"{error} is not a side (buy, sell) or a tif (GTC, GTX, IOC, FOK)") from None
         command.price_ticks, command.quantity_lots = price_ticks, quantity_lots
-        command.instrument = self.instrument if instrument is None else instrument
+        command.instrument = <uint32_t> self._which(instrument)
         return self.engine.submit(self.slot, &command)
 
     def market(self, side, int64_t quantity_lots, instrument=None):
@@ -242,7 +247,7 @@ cdef class View:
             raise ValueError(f"{side!r} is not a side: buy or sell")
         command.side, command.type, command.tif = SIDES[side], MARKET, IOC
         command.quantity_lots = quantity_lots
-        command.instrument = self.instrument if instrument is None else instrument
+        command.instrument = <uint32_t> self._which(instrument)
         return self.engine.submit(self.slot, &command)
 
     cdef int64_t _index(self, uint64_t id) except -1:
@@ -272,7 +277,7 @@ cdef class View:
         return sent
 
     def target(self, int64_t lots, instrument=None):
-        cdef int which = self.instrument if instrument is None else instrument
+        cdef int which = self._which(instrument)
         cdef int64_t open_lots = self.engine.local[which].open_buy_lots - self.engine.local[which].open_sell_lots
         cdef int64_t missing = lots - self.engine.ledger.positions[which].lots - open_lots
         if missing == 0:
