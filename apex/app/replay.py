@@ -21,7 +21,7 @@ from apex.app.build import Replay, build_replay, streams
 from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
-from apex.domain.errors import ConfigError, StrategyError
+from apex.domain.errors import ConfigError, InputError, StrategyError
 from apex.domain.instrument import Instrument
 from apex.domain.params import Params
 from apex.store.tape import Tape
@@ -136,10 +136,14 @@ def _run(run: Replay, progress: Callable[[int], None] | None) -> tuple[float, in
         began = time.perf_counter()
         try:
             over = run.driver.run(CHUNK)
-        except (KeyboardInterrupt, AssertionError, MemoryError):
+        except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:
             where = f"tape position: {run.driver.rows_seen} rows, event time {run.engine.now}"
+            if all("apex/_core" in frame.filename for frame in traceback.extract_tb(error.__traceback__)[1:]):
+                if isinstance(error, OverflowError):
+                    raise InputError(str(error), where, "Trade smaller quantities, or set limits") from error
+                raise  # nobody's but ours
             raise StrategyError(f"the strategy raised {error!r}", where, traceback.format_exc()) from error
         seconds += time.perf_counter() - began
         for number, batch in run.driver.positions():
@@ -198,7 +202,8 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
     engine, options = run.engine, run.options
     passed = int((orders["deny_reason"] == ALLOWED).sum())
     counted = run.gate.counters()
-    denied_by = {} if run.gate.scripted else counted
+    reasons = Counter(orders["deny_reason"].tolist())
+    denied_by = {name: reasons[code] for code, name in REASONS.items() if code != ALLOWED and reasons[code]}
     denied = len(orders) - passed
     last = equity[-1] if len(equity) else None
     gross, fees, spread = (int(last[k]) if last is not None else 0 for k in ("gross", "fees", "spread"))
