@@ -19,7 +19,7 @@ from apex._core.signals import Signals
 from apex._core.simvenue import SimGateway, SimVenue
 from apex.app import options as opt
 from apex.app.options import ReplayOptions
-from apex.domain.decimals import MONEY_SCALE, scaled, units
+from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument
 from apex.domain.limits import Limits
@@ -59,6 +59,10 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
             if any(instrument.key == known.key for known in instruments):
                 raise ConfigError(f"{instrument.symbol} of {instrument.venue} is on two tapes", str(tape.path),
                                   "Give each instrument once")
+            if instrument.kind == "inverse":
+                raise ConfigError(f"{instrument.symbol} is an inverse contract; a replay keeps accounts of spot and "
+                                  "linear instruments only", str(tape.path),
+                                  "Look at it with: apex tape bbo, head or export")
             instruments.append(instrument)
             sources.append((number, index, arrays))
             synced.append(bool(tape.header.get("synced_from_start")))
@@ -74,11 +78,9 @@ def feed_shift(tapes: list[Tape], options: ReplayOptions) -> int:
     """Nanoseconds added to every local time: 0, or what makes a negative smallest feed latency the base latency."""
     if options.feed_shift is not None:
         return options.feed_shift
+    base = opt.duration(options.base_latency or ("1ms" if options.fill_mode == "strict" else "0ns"), "--base-latency")
     least: list[int] = [t.header["feed_min_ns"] for t in tapes if t.header.get("feed_min_ns") is not None]
-    if not least or min(least) >= 0:
-        return 0
-    base = options.base_latency or ("1ms" if options.fill_mode == "strict" else "0ns")
-    return -min(least) + opt.duration(base, "--base-latency")
+    return 0 if not least or min(least) >= 0 else -min(least) + base
 
 
 def _venues(instruments: list[Instrument], synced: list[bool], options: ReplayOptions) -> list[SimVenue]:
@@ -118,7 +120,7 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
         raise ConfigError(f"fill mode {options.fill_mode!r} is unknown", "--fill-mode", "Choose strict or compat")
     instruments, sources, synced = streams(tapes, options.instrument)
     maker, taker = opt.fraction(options.maker_fee, "--maker-fee"), opt.fraction(options.taker_fee, "--taker-fee")
-    cash = units(options.cash, "0." + "0" * (MONEY_SCALE - 1) + "1")
+    cash = opt.amount(options.cash, "--cash")
     limits = Limits() if options.limits is None else Limits.from_toml(Path(options.limits))
     scripted = options.orders is not None and options.limits is None
     terms = [_terms(x, maker, taker) for x in instruments]
@@ -143,6 +145,9 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
         raise InputError(f"a damaged tape: {error}", ", ".join(str(t.path) for t in tapes),
                          "apex tape verify names the damage; import it again") from error
     if driver.clock_start == np.iinfo(np.int64).max:
+        if options.start is not None or options.stop is not None:
+            raise ConfigError("no event lies between these times", "--from, --to",
+                              "Give recorded local times in ns: apex tape info prints the first and the last")
         raise InputError("the tapes hold no events", str(tapes[0].path), "Import a recording first")
     return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift)
 

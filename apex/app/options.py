@@ -6,18 +6,26 @@ import csv
 import difflib
 import importlib
 import inspect
+import operator
 import sys
-from collections.abc import Mapping
+import traceback
+import zipfile
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, SupportsIndex
 
 import msgspec
 
 from apex._core.engine import Strategy, duration_ns
 from apex._core.simvenue import QUEUES
+from apex.domain.decimals import MONEY_SCALE, plain, units
 from apex.domain.errors import ConfigError, InputError
 
+Time = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+CASH_MAX = 1 << 62
+"""Cash units: sums of two still fit 64 bits."""
+LATENCIES = ("req_ts", "exch_ts", "resp_ts")
 POWERED = ("power-prob", "power-prob2", "power-prob3")
 
 
@@ -36,14 +44,14 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     amend_latency: str | None = None
     latency: str | None = None
     base_latency: str | None = None
-    feed_shift: int | None = None
+    feed_shift: Time | None = None
     partial_fills: bool = False
     maker_fee: str = "0"
     taker_fee: str = "0"
     cash: str = "0"
     limits: str | None = None
-    start: int | None = None
-    stop: int | None = None
+    start: Time | None = None
+    stop: Time | None = None
     instrument: tuple[str, ...] = ()
     orders: str | None = None
 
@@ -57,7 +65,7 @@ def options_from(given: Mapping[str, Any]) -> ReplayOptions:
     Raises
     ------
     ConfigError
-        For an unknown name, with a guess of what was meant.
+        For an unknown name, with a guess of what was meant, or for a value of another type.
     """
     known = ReplayOptions.__struct_fields__
     for name in given:
@@ -74,9 +82,17 @@ def options_from(given: Mapping[str, Any]) -> ReplayOptions:
             chosen[name] = f"{value:f}"
         elif isinstance(value, Path):
             chosen[name] = str(value)
+    for name in ("start", "stop", "feed_shift"):
+        value = chosen.get(name)
+        if isinstance(value, SupportsIndex) and not isinstance(value, bool):   # numpy's integers too
+            chosen[name] = operator.index(value)
     wanted = chosen.get("instrument", ())
-    chosen["instrument"] = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-    return ReplayOptions(**chosen)
+    chosen["instrument"] = (wanted,) if isinstance(wanted, str) else wanted
+    try:
+        return msgspec.convert(chosen, ReplayOptions)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        raise ConfigError(what, place.rstrip("`") or "replay", "Correct the option's value") from None
 
 
 def duration(text: str, option: str) -> int:
@@ -117,24 +133,56 @@ def fraction(text: str, option: str) -> int:
     return int(value)
 
 
+def amount(text: str, option: str) -> int:
+    """Cash units of a decimal amount."""
+    try:
+        value = units(text, plain(1, MONEY_SCALE))
+    except ConfigError as error:
+        raise ConfigError(error.what, option, error.do) from None
+    if abs(value) > CASH_MAX:
+        raise ConfigError(f"{text} does not fit an account", option, "Give a smaller amount")
+    return value
+
+
+def _latency_table(path: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Place and times of each row."""
+    if path.suffix == ".npz":
+        import numpy as np
+
+        with path.open("rb") as file, np.load(file) as archive:
+            table = archive[archive.files[0]]
+        for number, row in enumerate(table):
+            yield f"{path}, row {number}", (int(row["req_ts"]), int(row["exch_ts"]), int(row["resp_ts"]))
+        return
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        missing = [c for c in LATENCIES if c not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"columns missing: {', '.join(missing)}", str(path), f"It needs {', '.join(LATENCIES)}")
+        for line in reader:
+            where = f"{path}:{reader.line_num}"
+            try:
+                yield where, (int(line["req_ts"]), int(line["exch_ts"]), int(line["resp_ts"]))
+            except (ValueError, TypeError):
+                raise InputError("a time that is no integer", where, "Give times in ns") from None
+
+
 def latency_rows(path: Path) -> list[tuple[int, int, int]]:
     """Recorded order latencies: columns req_ts, exch_ts, resp_ts of a CSV or npz, ns on the replay's clock."""
+    rows: list[tuple[int, int, int]] = []
     try:
-        if path.suffix == ".npz":
-            import numpy as np
-
-            with np.load(path) as archive:
-                table = archive[archive.files[0]]
-            rows = [(int(r["req_ts"]), int(r["exch_ts"]), int(r["resp_ts"])) for r in table]
-        else:
-            with path.open(newline="", encoding="utf-8") as stream:
-                rows = [(int(r["req_ts"]), int(r["exch_ts"]), int(r["resp_ts"])) for r in csv.DictReader(stream)]
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
-        raise InputError(f"cannot read order latencies: {error!r}", str(path),
+        for where, row in _latency_table(path):
+            if not all(-(1 << 63) <= time < 1 << 63 for time in row):
+                raise InputError("a time beyond 64 bits", where, "Give times in ns")
+            if rows and (row[0] <= rows[-1][0] or (row[1] > 0 and row[1] <= rows[-1][1])):
+                raise InputError("req_ts and exch_ts must increase", where, "Sort the rows by req_ts")
+            rows.append(row)
+    except OSError as error:
+        raise InputError(f"cannot read order latencies: {error.strerror or error}", str(path),
+                         "Give a CSV or npz file") from None
+    except (KeyError, ValueError, IndexError, TypeError, EOFError, csv.Error, zipfile.BadZipFile) as error:
+        raise InputError(f"no order latencies: {error}", str(path),
                          "Give columns req_ts,exch_ts,resp_ts in ns, as CSV or npz") from None
-    for i in range(1, len(rows)):
-        if rows[i][0] <= rows[i - 1][0] or (rows[i][1] > 0 and rows[i][1] <= rows[i - 1][1]):
-            raise InputError(f"row {i + 1}: req_ts and exch_ts must increase", str(path), "Sort the rows by req_ts")
     if not rows:
         raise InputError("no latency rows", str(path), "Give at least one row")
     return rows
@@ -152,6 +200,13 @@ def find_strategy(name: str) -> type[Strategy]:
     except ImportError as error:
         raise ConfigError(f"cannot import {module_name}: {error}", "--strategy",
                           "Run where the module lies, or give its full name") from error
+    except SyntaxError as error:
+        raise ConfigError(f"cannot import {module_name}: {error.msg}", f"{error.filename}:{error.lineno}",
+                          "Correct the line") from error
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(f"{module_name} raises {error!r} when it is imported", f"{last.filename}:{last.lineno}",
+                          "Correct the module") from error
     finally:
         sys.path.remove(here)
     found = getattr(module, class_name, None)

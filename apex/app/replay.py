@@ -21,7 +21,7 @@ from apex.app.build import Replay, build_replay, streams
 from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
-from apex.domain.errors import ConfigError, InputError, StrategyError
+from apex.domain.errors import ApexError, ConfigError, InputError, StrategyError
 from apex.domain.instrument import Instrument
 from apex.domain.params import Params
 from apex.store.tape import Tape
@@ -115,7 +115,13 @@ def _strategy(given: Any, options: ReplayOptions) -> Strategy | None:
         return given
     kind = find_strategy(given) if isinstance(given, str) else given
     maker = getattr(kind, "Params", Params)
-    made: Strategy = kind(maker(**options.params))
+    try:
+        made: Strategy = kind(maker(**options.params))
+    except ApexError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"the strategy raised {error!r}", f"making a {kind.__name__}",
+                            traceback.format_exc()) from error
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,11 @@ def _value(pair: str) -> tuple[str, Any]:
 def _config(path: str) -> dict[str, Any]:
     """Options from a TOML file; keys are the options' names with `_`."""
     try:
-        with Path(path).open("rb") as stream:
-            found = tomllib.load(stream)
+        text = Path(path).read_text(encoding="utf-8")
+        found = {**tomllib.loads(text, parse_float=Decimal), "params": tomllib.loads(text).get("params", {})}
     except OSError as error:
         raise ConfigError(f"cannot read the configuration: {error.strerror}", path, "Give a readable file") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of UTF-8 and of TOML, both
         raise ConfigError(f"not TOML: {error}", path, "Correct the file") from None
     known = {*ReplayOptions.__struct_fields__, "strategy"}
     for key in found:
@@ -71,7 +72,13 @@ def _config(path: str) -> dict[str, Any]:
 
             near = difflib.get_close_matches(key, known, 1)
             hint = f"Did you mean {near[0]}?" if near else f"The keys are: {', '.join(sorted(known))}"
-            raise ConfigError(f"unknown key {key!r}", path, hint)
+            raise ConfigError(f"unknown key {key!r}", f"{path}: {key}", hint)
+    if not isinstance(found.get("strategy", ""), str):
+        raise ConfigError("a strategy is named by text", f"{path}: strategy", 'Write strategy = "module:Class"')
+    try:
+        options_from({key: value for key, value in found.items() if key != "strategy"})
+    except ConfigError as error:
+        raise ConfigError(error.what, f"{path}: {error.where}", error.do) from None
     return found
 
 

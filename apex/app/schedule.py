@@ -12,6 +12,8 @@ from apex._core.engine import Strategy
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument
 
+LIMIT = 1 << 60
+"""Ticks and lots, as on a tape."""
 COLUMNS = ("ts", "id", "side", "price", "quantity", "tif", "cancel_ts")
 
 
@@ -48,10 +50,11 @@ def _row(record: dict[str, str], where: str, instruments: list[Instrument]) -> S
     order_id, lots = int(record["id"]), instrument.lots(record["quantity"])
     if order_id <= 0 or lots <= 0:
         raise InputError("id and quantity must be above 0", where, "Correct the row")
-    return Scripted(
-        int(record["ts"]), order_id, record["side"], instrument.ticks(record["price"]) if record["price"] else None,
-        lots, tif or "IOC", int(record["cancel_ts"]) if record.get("cancel_ts") else None, index,
-    )
+    ticks = instrument.ticks(record["price"]) if record["price"] else None
+    times = int(record["ts"]), int(record["cancel_ts"]) if record.get("cancel_ts") else None
+    if order_id >> 63 or lots > LIMIT or abs(ticks or 0) > LIMIT or any(abs(t or 0) >> 63 for t in times):
+        raise InputError("a number too large for an order", where, "Correct the row")
+    return Scripted(times[0], order_id, record["side"], ticks, lots, tif or "IOC", times[1], index)
 
 
 def read_schedule(path: Path, instruments: list[Instrument]) -> list[Scripted]:
@@ -65,14 +68,16 @@ def read_schedule(path: Path, instruments: list[Instrument]) -> list[Scripted]:
     rows: list[Scripted] = []
     seen: set[int] = set()
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(f"columns missing: {', '.join(missing)}", str(path),
                                  f"The header must be {','.join(COLUMNS)}")
-            for number, record in enumerate(reader, start=2):
-                where = f"{path}:{number}"
+            for record in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in record or None in record.values():
+                    raise InputError("another number of columns than the header has", where, "Complete the row")
                 try:
                     row = _row(record, where, instruments)
                 except (ValueError, TypeError, ConfigError) as error:
@@ -83,8 +88,11 @@ def read_schedule(path: Path, instruments: list[Instrument]) -> list[Scripted]:
                     raise InputError(f"ts {row.ts} is before the row above", where, "Sort the rows by ts")
                 seen.add(row.id)
                 rows.append(row)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the schedule: {error}", str(path), "Give a readable CSV file") from None
+    except OSError as error:
+        raise InputError(f"cannot read the schedule: {error.strerror or error}", str(path),
+                         "Give a readable CSV file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"the schedule is no CSV: {error}", str(path), "Give a CSV file in UTF-8") from None
     return rows
 
 
