@@ -55,9 +55,11 @@ class Run:
     def __init__(self, events: Any, strategies: Sequence[Strategy] = (), *, count: int = 1, queue: str = "risk-averse",
                  power: float = 1.0, latency: tuple[int, int, int, int] = (0, 0, 0, 0), compat: bool = False,
                  limits: Limits | None = None, cash: int = 0, fees: tuple[int, int] = (0, 0), shift: int = 0,
-                 start: int | None = None, stop: int | None = None, batches: Any = None, grid_ns: int = 10**9) -> None:
+                 start: int | None = None, stop: int | None = None, batches: Any = None, grid_ns: int = 10**9,
+                 names: Sequence[Instrument] | None = None) -> None:
         self.events = events
-        names = NAMES[:count]
+        names = NAMES[:count] if names is None else names
+        count = len(names)
         terms = [dict(zip(("value_num", "value_den"), x.value, strict=True)) | {
             "kind": x.kind, "maker_fee": fees[0], "taker_fee": fees[1]} for x in names]
         self.venues = [SimVenue(i, scaled(x.lot), queue=queue, power=power, compat=compat, latency=latency)
