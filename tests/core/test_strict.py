@@ -99,7 +99,8 @@ def test_4_a_sweep_of_many_levels_is_remembered() -> None:
 
 @pytest.mark.parametrize(("tif", "lots", "filled", "state"), [
     ("FOK", 20, 20, ("filled", "")), ("FOK", 21, 0, ("expired", "no_liquidity")),
-    ("IOC", 21, 20, ("expired", "no_liquidity")), ("GTC", 21, 20, ("open", "")), ("GTX", 1, 0, ("expired", "post_only_would_cross")),
+    ("IOC", 21, 20, ("expired", "no_liquidity")), ("GTC", 21, 20, ("open", "")),
+    ("GTX", 1, 0, ("expired", "post_only_would_cross")),
 ])  # fmt: skip
 def test_4_times_in_force(tif: str, lots: int, filled: int, state: tuple[str, str]) -> None:
     """Lost otherwise: orders that do what their name denies."""
