@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from apex._core import events
 from apex._core.events import BATCH_DTYPE, COMMAND_DTYPE, EVENT_DTYPE, FLAGS, KINDS, LEVEL_DTYPE, pack, unpack
 
 LAST = FLAGS["LAST_IN_BATCH"]
+
+
+def test_the_build_is_the_one_that_was_asked_for() -> None:
+    """Lost otherwise: a checked suite that runs on the release build, and finds nothing."""
+    assert os.environ.get("APEX_BUILD", "release") == events.BUILD
 
 
 def test_layouts() -> None:
