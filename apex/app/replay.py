@@ -225,7 +225,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "params": getattr(getattr(run.strategy, "params", None), "as_dict", dict)(),
         "fill_mode": options.fill_mode, "queue": options.queue, "partial_fills": options.partial_fills,
         "order_latency": options.latency or options.order_latency, "response_latency": options.response_latency,
-        "cancel_latency": options.cancel_latency, "amend_latency": options.amend_latency, "cash": options.cash,
+        "cancel_latency": options.cancel_latency, "amend_latency": options.amend_latency, "cash": money(engine.cash_start),
         "maker_fee": float(options.maker_fee), "taker_fee": float(options.taker_fee),
         "limits": dict(run.limits.printed()), "limits_profile": "scripted" if run.gate.scripted else "enforced",
         "would_have_denied_by": counted if run.gate.scripted else {},
