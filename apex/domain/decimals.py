@@ -10,7 +10,10 @@ from apex.domain.errors import ConfigError
 MONEY_SCALE = 8
 """Decimal places of cash: one unit is 10^-8 of the currency."""
 
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+DIGITS_MAX = 1000
+"""Characters of a decimal: far more than any account holds, far fewer than Python refuses."""
+
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 
 
 def scaled(text: str) -> tuple[int, int]:
@@ -26,8 +29,8 @@ def scaled(text: str) -> tuple[int, int]:
     ConfigError
         If `text` is no plain decimal.
     """
-    if not _DECIMAL.fullmatch(text):
-        raise ConfigError(f"{text!r} is not a decimal number", "decimal", "Write it like 0.001")
+    if len(text) > DIGITS_MAX or not _DECIMAL.fullmatch(text):
+        raise ConfigError(f"{text[:40]!r} is not a decimal number", "decimal", "Write it like 0.001")
     whole, _, part = text.partition(".")
     part = part.rstrip("0")
     return int((whole or "0") + part) if whole not in ("-", "+") else int(whole + "0" + part), len(part)
