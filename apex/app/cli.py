@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(what, where, self._remedy(message))
 
     def _remedy(self, message: str) -> str:
-        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())
+        options = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
         if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             near = difflib.get_close_matches(choice[1], re.findall(r"[\w:-]+", choice[2]), 1)
         elif unknown := re.search(r"unrecognized arguments:.*?(--[\w-]+)", message):
