@@ -224,7 +224,8 @@ def suspects(hits: Hits, result: dict[str, Any], rows: list[dict[str, str]], cas
     until = int(hits.local_ns[later]) if later < len(hits.local_ns) else FAR
     makers = {change[1] for change in result["changes"] if change[2] == "filled" and change[5]}
     sides = {int(row["id"]): 1 if row["side"] == "buy" else -1 for row in rows}
-    prices = {int(row["id"]): round(Decimal(row["price"]) / Decimal(case["tick"])) for row in rows if row["price"]}
+    prices = {int(row["id"]): round(Decimal(row["price"]) / Decimal(case["tick"])) for row in rows
+              if row["price"] and int(row["ts"]) <= at}
     found = set()
     for number, status, filled_ns, *_ in result["orders"]:
         if number not in prices:
@@ -263,12 +264,13 @@ def run_schedule(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     data, rows = case["npz"], schedule(Path(case["schedule"]))
     dropped: list[int] = []
     cuts: list[int] = []
+    hits: Hits | None = None
     while True:
         result = once(case, data, rows)
         result["dropped"], result["cut"] = dropped, cuts
         if result["code"] == END_OF_DATA:
             return result
-        at, hits = result["reached"], Hits(data, float(case["tick"]))
+        at, hits = result["reached"], hits or Hits(data, float(case["tick"]))
         if guilty := suspects(hits, result, rows, case):
             dropped += sorted(guilty)
             rows = [row for row in rows if int(row["id"]) not in guilty]
@@ -277,7 +279,7 @@ def run_schedule(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         else:
             cuts.append(at)
             rows = cut(hits, rows, at, folder / "cut.npz")
-            data = [str(folder / "cut.npz")]
+            data, hits = [str(folder / "cut.npz")], None
         write_schedule(rows, folder / "cut.csv")
 
 
