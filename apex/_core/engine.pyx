@@ -504,7 +504,7 @@ cdef class Engine:
         self._open(order, -event.quantity_lots)
         if order.pending == PLACE:
             order.pending = 0
-        if order.filled_lots >= order.quantity_lots:
+        if order.filled_lots >= order.quantity_lots or event.aux >= order.quantity_lots:
             order.state = DONE_FILLED
             self._close(order)
         elif order.state == IN_FLIGHT:

@@ -184,3 +184,34 @@ def test_orders_behind_the_best_wait_for_more_ticks_than_orders(play: Play) -> N
     assert fills(near) == []
     far = play([*hidden, (70, DEPTH | BUY, 100.3, 1.0), (500, DEPTH | BUY, 99.0, 1.0)], orders)
     assert fills(far) == [(1, 70.0, 998, 1.0, True)]
+
+
+class Raising(apex.Strategy):
+    """Buys 3 at 99.9, then amends to 5 at 100."""
+
+    def on_start(self, view: Any) -> None:
+        view.at(START + 20 * MS)
+        self.bought = 0
+
+    def on_timer(self, view: Any) -> None:
+        if self.bought:
+            view.amend(self.bought, 1000, 50)
+        else:
+            self.bought = view.limit("buy", 999, 30, "GTC")
+            view.at(START + 50 * MS)
+
+
+def test_an_amended_order_executes_its_old_quantity(play: Play, tmp_path: Path) -> None:
+    """Lost otherwise: hftbacktest's amendment, after which 3 of 5 are executed and the order is done, here too.
+
+    Without the second half it would stay on the strategy's list for ever.
+    """
+    play([*snapshot(1.0), (90, TRADE | SELL, 99.0, 1.0), (500, DEPTH | BUY, 99.0, 1.0)], [])
+    limits = tmp_path / "limits.toml"
+    limits.write_text('price_collar = 1\nfat_finger_multiple = 1000\n', encoding="utf-8")
+    strategy = Raising()
+    result = apex.replay(tmp_path / "market.tape", strategy, fill_mode="compat", order_latency="10ms",
+                         response_latency="10ms", limits=str(limits))
+    assert fills(result) == [(int(result.order_rows["id"][0]), 90.0, 1000, 3.0, True)]
+    assert STATES[int(result.order_rows["state"][0])] == "filled"
+    assert int(result.order_rows["slot"][0]) == -1
