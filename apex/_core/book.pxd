@@ -79,25 +79,22 @@ cdef inline int64_t book_quantity(const BookData* book, int side, int64_t ticks)
 cdef inline void _side_put(BookSide* s, int side, int64_t ticks, int64_t lots) noexcept nogil:
     """Store a level of the side and keep its bitmaps and count; the best is the caller's."""
     cdef uint64_t slot = <uint64_t> ticks - <uint64_t> s.base
-    cdef uint64_t word
-    cdef int64_t before
+    cdef uint64_t word, before, after
     if apex_unlikely(slot >= WINDOW):
         side_far_put(s, side, ticks, lots)
         return
-    before = s.lots[slot]                         # slot < WINDOW
+    # Whether a level comes, goes or changes is a coin's throw: no branch on it, only on a word that fills or empties.
+    s.level_count += (lots != 0) - (s.lots[slot] != 0)                   # slot < WINDOW
     s.lots[slot] = lots
-    if (before != 0) == (lots != 0):
-        return
-    word = slot >> 6                              # < WINDOW_WORDS
-    if lots:
-        s.level_count += 1
-        s.words[word] |= <uint64_t> 1 << (slot & 63)
-        s.groups[word >> 6] |= <uint64_t> 1 << (word & 63)
-        s.top |= <uint64_t> 1 << (word >> 6)
-    else:
-        s.level_count -= 1
-        s.words[word] &= ~(<uint64_t> 1 << (slot & 63))
-        if s.words[word] == 0:
+    word = slot >> 6                                                     # < WINDOW_WORDS
+    before = s.words[word]
+    after = before & ~(<uint64_t> 1 << (slot & 63)) | <uint64_t> (lots != 0) << (slot & 63)
+    s.words[word] = after
+    if apex_unlikely((before != 0) != (after != 0)):
+        if after != 0:
+            s.groups[word >> 6] |= <uint64_t> 1 << (word & 63)
+            s.top |= <uint64_t> 1 << (word >> 6)
+        else:
             s.groups[word >> 6] &= ~(<uint64_t> 1 << (word & 63))
             if s.groups[word >> 6] == 0:
                 s.top &= ~(<uint64_t> 1 << (word >> 6))
@@ -131,7 +128,10 @@ cdef inline void book_set(BookData* book, int side, int64_t ticks, int64_t lots,
         lots = 0
     if side == 1:
         _side_put(&book.bid, 1, ticks, lots)
-        if lots:
+        if apex_likely(ticks < book.bid.best):
+            if compat and apex_unlikely((lots != 0) & (ticks < book.bid.bound)):
+                book.bid.bound = ticks
+        elif lots:
             if ticks > book.bid.best:
                 book.bid.best = ticks
                 if compat and ticks >= book.ask.best:
@@ -147,7 +147,10 @@ cdef inline void book_set(BookData* book, int side, int64_t ticks, int64_t lots,
                 book.bid.bound = NO_ASK
     else:
         _side_put(&book.ask, 2, ticks, lots)
-        if lots:
+        if apex_likely(ticks > book.ask.best):
+            if compat and apex_unlikely((lots != 0) & (ticks > book.ask.bound)):
+                book.ask.bound = ticks
+        elif lots:
             if ticks < book.ask.best:
                 book.ask.best = ticks
                 if compat and ticks <= book.bid.best:
