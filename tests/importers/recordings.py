@@ -138,6 +138,7 @@ def frames(market: str, seed: int, count: int = 150) -> list[dict[str, Any]]:
     rng = made.random
     out: list[dict[str, Any]] = [made.depth() for _ in range(rng.randint(0, 5))]
     later: list[tuple[int, dict[str, Any]]] = []
+    told: list[dict[str, Any]] = []
     for number in range(count):
         out += [frame for due, frame in later if due == number]
         kind = rng.random()
@@ -149,6 +150,9 @@ def frames(market: str, seed: int, count: int = 150) -> list[dict[str, Any]]:
             out.append(frame)
             if fate > 0.97:
                 out.append(frame)                               # told twice
+            told.append(frame)
+            if fate < 0.09:
+                out.append(rng.choice(told[-4:]))               # told again, late
         elif kind < 0.60:
             about = rng.choice(made.ids[-6:]) + rng.randint(-3, 3)
             out.append(made.snapshot(about))
