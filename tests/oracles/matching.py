@@ -156,10 +156,10 @@ class StrictVenue:
             if (order.side, order.price) == (side, ticks):
                 order.queue.depth(before, lots)
                 order.careful.depth(before, lots)
-        if lots == 0:
-            return
-        for order in self.ranked(other(side)):
-            self.take(order, order.price, maker=True)
+        for order in self.ranked(other(side)) if lots else ():
+            if ticks <= order.price if order.side == BUY else ticks >= order.price:
+                there = lots - self.used.get((side, ticks), 0)
+                self.use(side, ticks, self.fill(order, min(there, order.left), order.price, maker=True))
 
     def trade(self, side: int, ticks: int, lots: int) -> None:
         """`side` is the aggressor's; it meets our orders of the other side."""
@@ -202,7 +202,8 @@ class StrictVenue:
         rests = order.tif in ("GTC", "GTX") and not market
         if rests:
             self.reply(order.key, "ack", asked, order.lots, "")
-        self.take(order, None, maker=False)
+        for ticks, there in self.offer(order):
+            self.use(other(order.side), ticks, self.fill(order, min(there, order.left), ticks, maker=False))
         if order.left and rests:
             name, n, lot = self.model
             there = self.book.sides[order.side].get(order.price, 0)
@@ -215,15 +216,13 @@ class StrictVenue:
     def offer(self, order: Resting) -> list[tuple[int, int]]:
         """(price, lots) of the other side within the order's limit, less what we have used up."""
         side = other(order.side)
-        return [(t, q - self.used.get((side, t), 0)) for t, q in self.book.levels(side)
-                if (t <= order.price if order.side == BUY else t >= order.price)]
+        found = [(t, q - self.used.get((side, t), 0)) for t, q in self.book.sides[side].items()
+                 if (t <= order.price if order.side == BUY else t >= order.price)]
+        return sorted(found, reverse=side == BUY)
 
-    def take(self, order: Resting, at: int | None, *, maker: bool) -> None:
-        for ticks, there in self.offer(order):
-            some = self.fill(order, min(there, order.left), ticks if at is None else at, maker=maker)
-            if some:
-                place = (other(order.side), ticks)
-                self.used[place] = self.used.get(place, 0) + some
+    def use(self, side: int, ticks: int, lots: int) -> None:
+        if lots:
+            self.used[side, ticks] = self.used.get((side, ticks), 0) + lots
 
     def cancel(self, key: int) -> None:
         for order in self.orders:
