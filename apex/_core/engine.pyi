@@ -185,6 +185,11 @@ class Engine:
     grids : sequence of (tick numerator, tick denominator, lot numerator, lot denominator)
     cash : int
         Cash at the start in cash units.
+
+    Raises
+    ------
+    ValueError
+        If a part is of another number of instruments.
     """
 
     ledger: Ledger

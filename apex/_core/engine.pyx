@@ -157,6 +157,10 @@ cdef class Engine:
     def __init__(self, int count, Ledger ledger not None, RiskGate gate not None, Signals signals not None,
                  list features not None, compat=False, synced=(), grids=(), cash=0):
         """See Engine in engine.pyi."""
+        if not count == ledger.count == gate.count == len(features) or not all(isinstance(f, Features) for f in features):
+            raise ValueError(f"{count} instruments need a ledger, a gate and Features of as many")
+        if not all(0 <= i < count for i in synced):
+            raise ValueError(f"synced names instruments that are not here: {list(synced)}")
         self.ledger, self.gate, self.signals, self.features = ledger, gate, signals, features
         self.compat = compat
         self.slots, self.rule_slot = [], []

@@ -19,8 +19,8 @@ cdef class ReplayDriver:
     def __cinit__(self, Engine engine not None, list venues not None, list sources not None, *args, **kwargs):
         self.engine, self.venues = engine, venues
         self.count = len(sources)
-        if len(venues) != self.count:
-            raise ValueError("one simulated venue for each instrument")
+        if not self.count == len(venues) == engine.count or not all(isinstance(v, SimVenue) for v in venues):
+            raise ValueError(f"{engine.count} instruments need a simulated venue and a source each")
         self.streams = <Stream*> calloc(max(self.count, 1), sizeof(Stream))
         self.times = <int64_t*> calloc(max(4 * self.count, 4), sizeof(int64_t))
         if self.streams == NULL or self.times == NULL:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex._core.engine import Strategy
+from apex._core.engine import Engine, Strategy
 from apex._core.events import BATCH_DTYPE, ENCODINGS, EVENT_DTYPE, FLAGS, KINDS, LEVEL_DTYPE, pack
+from apex._core.replay import ReplayDriver
 from apex._core.simvenue import VENUE_REASONS
 from apex.domain.decimals import scaled
 from apex.domain.limits import Limits
@@ -349,6 +350,21 @@ def test_damage_is_told_before_it_is_read() -> None:
         with pytest.raises(ValueError, match="tape 0: the rows of batch 1 lie outside"):
             Run(events, batches=(broken, levels, rows))
     assert Run(events, batches=(batches, np.zeros(len(levels) + 1, LEVEL_DTYPE), rows)).driver.run()
+
+
+def test_parts_of_another_size_are_refused() -> None:
+    """Lost otherwise: positions of an instrument that the ledger does not have."""
+    one, two = Run(quiet()), Run(quiet(instruments=2), count=2)
+    for parts in ((2, one.ledger, two.gate, two.features), (2, two.ledger, one.gate, two.features),
+                  (2, two.ledger, two.gate, one.features), (2, two.ledger, two.gate, [1, 2])):
+        with pytest.raises(ValueError, match="2 instruments need"):
+            Engine(parts[0], parts[1], parts[2], two.signals, parts[3])
+    with pytest.raises(ValueError, match="not here"):
+        Engine(2, two.ledger, two.gate, two.signals, two.features, synced=[2])
+    sources = [(0, 0, (*pack(quiet()), None))]
+    for engine, venues in ((two.engine, two.venues), (one.engine, two.venues), (one.engine, [None])):
+        with pytest.raises(ValueError, match="a simulated venue and a source each"):
+            ReplayDriver(engine, venues, sources)
 
 
 def test_an_empty_tape_ends_at_once() -> None:
