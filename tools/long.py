@@ -1,7 +1,7 @@
 """Runs the tests marked `long`, a seed at a time, and keeps what came out: make long.
 
-Each run of a test is a process of its own with APEX_SEED set. Results are lines of docs/results/long.jsonl; those of the
-current commit are not repeated, so that an interrupted run goes on where it stopped.
+Each run of a test is a process of its own with APEX_SEED set. Results are lines of docs/results/long.jsonl; those of
+the current commit are not repeated, so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ RESULTS = ROOT / "docs" / "results" / "long.jsonl"
 def commit() -> str:
     """The commit that is checked out, with `+` when there are changes beside results."""
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no", "--", ":!docs/results"], cwd=ROOT,
-                               capture_output=True, text=True, check=True)
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"],
+                              cwd=ROOT, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no", "--", ":!docs/results"],
+                               cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
@@ -51,8 +52,9 @@ def finished(of: str) -> set[tuple[str, int]]:
 def run_one(test: str, seed: int) -> dict[str, Any]:
     """Run a test with a seed; its result as a row."""
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "pytest", "-m", "long", "-q", "-p", "no:cacheprovider", test], cwd=ROOT,
-                          capture_output=True, text=True, check=False, env={**os.environ, "APEX_SEED": str(seed)})
+    done = subprocess.run([sys.executable, "-m", "pytest", "-m", "long", "-q", "-p", "no:cacheprovider", test],
+                          cwd=ROOT, capture_output=True, text=True, check=False,
+                          env={**os.environ, "APEX_SEED": str(seed)})
     outcome = "failed" if done.returncode else "skipped" if "skipped" in done.stdout else "passed"
     if outcome == "failed":
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
@@ -70,7 +72,8 @@ def main() -> int:
         for test in long_tests():
             if (test, seed) in over:
                 continue
-            row = {"commit": head, **run_one(test, seed), "machine": f"{platform.machine()} {platform.python_version()}"}
+            machine = f"{platform.machine()} {platform.python_version()}"
+            row = {"commit": head, **run_one(test, seed), "machine": machine}
             failed += row["outcome"] == "failed"
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             with RESULTS.open("a", encoding="utf-8") as out:
