@@ -4,7 +4,7 @@
 
 cdef inline bint _reaches(int side, int64_t limit, int64_t ticks) noexcept nogil:
     """Whether an order of `side` may trade at `ticks`; False for the best of an empty side."""
-    return ticks <= limit if side == BUY else ticks >= limit
+    return ticks <= limit and ticks != NO_ASK if side == BUY else ticks >= limit and ticks != NO_BID
 
 
 cdef void strict_place(SimVenue v, int64_t ts, VenueOrder* order, int type) noexcept nogil:

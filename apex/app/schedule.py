@@ -48,9 +48,9 @@ def _row(record: dict[str, str], where: str, instruments: list[Instrument]) -> S
     if (record["price"] == "") != (tif == ""):
         raise InputError("price and tif must both be given, or both be empty (market order)", where, "Complete the row")
     order_id, lots = int(record["id"]), instrument.lots(record["quantity"])
-    if order_id <= 0 or lots <= 0:
-        raise InputError("id and quantity must be above 0", where, "Correct the row")
     ticks = instrument.ticks(record["price"]) if record["price"] else None
+    if order_id <= 0 or lots <= 0 or (ticks is not None and ticks <= 0):
+        raise InputError("id, quantity and price must be above 0", where, "Correct the row")
     times = int(record["ts"]), int(record["cancel_ts"]) if record.get("cancel_ts") else None
     if order_id >> 63 or lots > LIMIT or abs(ticks or 0) > LIMIT or any(abs(t or 0) >> 63 for t in times):
         raise InputError("a number too large for an order", where, "Correct the row")

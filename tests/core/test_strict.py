@@ -199,6 +199,32 @@ def test_10_post_only_is_judged_by_the_book_as_recorded() -> None:
     assert reasons(run) == [("filled", ""), ("expired", "post_only_would_cross")]
 
 
+def test_nothing_crosses_an_empty_side() -> None:
+    """Lost otherwise: a price that reads as `no price`, taken for a touch, where no check denies."""
+    todo = [(START + 20, lambda v: v.limit("buy", 2**62, 3, "GTX")),
+            (START + 950, lambda v: v.limit("sell", -(2**62), 3, "GTX"))]
+    run, fills = played(todo, at(10, "BOOK_CLEAR"), at(999, "BOOK_CLEAR"))
+    assert [r[0] for r in reasons(run)] == ["open", "open"]
+    assert fills == []
+
+
+def test_a_refusal_before_the_venue_is_told_in_time() -> None:
+    """Lost otherwise: orders that hang in the air, or cancellations that took their order with them."""
+    run, _ = played([buys((100, 1))], latency=(-7, 0, 0, 3))
+    assert reasons(run) == [("rejected", "rejected_before_venue")]
+    assert (int(run.orders["ts_ack_ns"][0]) - START, int(run.orders["ts_venue_ns"][0])) == (8, 0)
+    ids: list[int] = []
+    strategy = Scripted((START + 1, lambda v: ids.append(v.limit("buy", 99, 1))),
+                        (START + 10, lambda v: v.cancel(ids[0])),
+                        (START + 16, lambda v: (v.orders[0].pending, v.amend(ids[0], 98, 2))),
+                        (START + 18, lambda v: (v.orders[0].pending, v.cancel(ids[0]))))
+    run = Run(quiet(at(50, "TRADE", (BUY, 500, 1))), [strategy], latency=(2, -5, -1, 1)).run()
+    assert strategy.told == [None, True, (False, True), (False, True)]
+    assert reasons(run) == [("open", "")]
+    assert (int(run.orders["price_ticks"][0]), int(run.orders["quantity_lots"][0])) == (99, 1)
+    run.engine._check()
+
+
 def test_a_huge_quantity_fills_to_the_lot() -> None:
     """Lost otherwise: lots lost in doubles, which hold 2^53."""
     lots = 2**53 + 1
