@@ -724,7 +724,7 @@ cdef class SimVenue:
             assert round(order.careful / self.lot_size) >= 0, ("queue", order.id, order.careful)
             assert self.queue != RISK_AVERSE or order.front == order.careful, ("queue", order.id)
             before = &self.orders[max(i - 1, 0)]
-            assert before.side <= order.side and (before.side != order.side or _reaches(
+            assert before.side <= order.side and (before.side != order.side or _not_behind(
                 order.side, before.price_ticks, order.price_ticks)), ("price priority", order.id)
         for i in range(self.used_count):
             assert 0 < self.used_lots[i] <= book_quantity(self.book, self.used_side[i], self.used_tick[i]), "used up"

@@ -2,9 +2,14 @@
 # Resting orders stand by side, then price, then time: so every loop over them meets the better price first.
 
 
+cdef inline bint _not_behind(int side, int64_t ticks, int64_t other) noexcept nogil:
+    """Whether a price of `side` is as good as another, or better."""
+    return ticks >= other if side == BUY else ticks <= other
+
+
 cdef inline bint _reaches(int side, int64_t limit, int64_t ticks) noexcept nogil:
-    """Whether an order of `side` may trade at `ticks`; False for the best of an empty side."""
-    return ticks <= limit and ticks != NO_ASK if side == BUY else ticks >= limit and ticks != NO_BID
+    """Whether an order of `side` may trade at `ticks`; never with the best of an empty side."""
+    return _not_behind(side, limit, ticks) and ticks != NO_ASK and ticks != NO_BID
 
 
 cdef void strict_place(SimVenue v, int64_t ts, VenueOrder* order, int type) noexcept nogil:
@@ -53,7 +58,7 @@ cdef void strict_rest(SimVenue v, VenueOrder* order) noexcept nogil:
     cdef VenueOrder* before
     while i > 0:
         before = &v.orders[i - 1]
-        if before.side < order.side or (before.side == order.side and _reaches(
+        if before.side < order.side or (before.side == order.side and _not_behind(
                 order.side, before.price_ticks, order.price_ticks)):
             break
         i -= 1
@@ -104,7 +109,7 @@ cdef void strict_trade(SimVenue v, int64_t ts, int side, int64_t ticks, int64_t 
                 gone = strict_fill(v, ts, order, True, ticks, take, take > sure)       # 7
             if not gone:
                 left = 0                                          # 1: those behind it wait
-        elif order.side != side and _reaches(side, ticks, order.price_ticks):
+        elif order.side != side and _not_behind(side, ticks, order.price_ticks):
             take = min(left, order.leaves_lots)
             if take > 0:
                 left -= take
