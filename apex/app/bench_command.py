@@ -123,4 +123,8 @@ def _ratio(row: dict[str, Any]) -> str:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    return {True: "held", False: "missed", None: ""}[row["held"]]
+    if row["reached"] is None:
+        return ""
+    if row["reached"]:
+        return "reached"
+    return "missed by < 15 %" if row["held"] else "missed"

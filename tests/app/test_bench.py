@@ -179,12 +179,13 @@ def test_a_target_is_missed_beyond_15_percent(median: float, peer: float, least:
     assert driver.rows([outcome])[0]["held"] is held
 
 
-def test_a_figure_by_the_wall_clock_is_held_by_its_best_round() -> None:
-    """Lost otherwise: a gate that fails because something else ran on the machine."""
-    benchmark = Benchmark("x", "s", "process", 10.0, (side(),), clock="wall")
-    outcome = Outcome(benchmark, [Measured(benchmark.sides[0], [9.0, 30.0, 31.0])])
-    assert driver.rows([outcome])[0]["held"] is True
-    assert driver.rows([outcome])[0]["median"] == 30.0
+def test_a_figure_is_held_by_its_best_round_but_reached_by_its_median() -> None:
+    """Lost otherwise: a gate that fails for another program, or a table prettier than the truth."""
+    benchmark = Benchmark("x", "s", "process", 10.0, (side(),))
+    row, = driver.rows([Outcome(benchmark, [Measured(benchmark.sides[0], [9.0, 30.0, 31.0])])])
+    assert (row["held"], row["reached"], row["median"]) == (True, False, 30.0)
+    row, = driver.rows([Outcome(benchmark, [Measured(benchmark.sides[0], [9.0, 10.0, 31.0])])])
+    assert (row["held"], row["reached"]) == (True, True)
 
 
 def test_a_missing_input_is_a_row_that_is_not_held() -> None:
