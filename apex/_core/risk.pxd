@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from apex._core.events cimport OrderCommand
-from apex._core.ledger cimport Terms
+from apex._core.ledger cimport Terms, int128
 
 cdef enum DenyReason:            # 0 is never an answer: a failing noexcept function returns 0
     ALLOWED = 1
@@ -93,7 +93,7 @@ cdef struct Intent:              # one submission as the checks see it
     const Terms* terms
     const Window* window
     int64_t price_ticks          # limit: its own; market: the touch that it takes
-    int64_t mid2                 # bid + ask, 0 when a side is empty
+    int128 mid2                  # bid + ask, 0 when a side is empty; wide, since facts may be impossible
     int64_t added_lots           # what the order adds to the open lots of its side
     TradingState state
     bint has_touch               # both sides have a best

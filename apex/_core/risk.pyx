@@ -95,13 +95,15 @@ cdef DenyReason check_crossed(const Intent* x) noexcept nogil:
 
 cdef DenyReason check_collar(const Intent* x) noexcept nogil:
     """|price - mid| <= collar * mid, doubled and scaled to integers."""
-    cdef int128 distance
+    cdef int128 distance, most
     if not x.priced or x.mid2 <= 0:
         return DENY_NO_MID
     distance = 2 * <int128> x.price_ticks - x.mid2
     if apex_mul(distance if distance >= 0 else -distance, COLLAR_SCALE, &distance):
         return DENY_OVERFLOW
-    return ALLOWED if distance <= apex_mul2(x.limits.price_collar, x.mid2) else DENY_PRICE_COLLAR
+    if apex_mul(x.mid2, x.limits.price_collar, &most):       # more than any distance that fits
+        return ALLOWED
+    return ALLOWED if distance <= most else DENY_PRICE_COLLAR
 
 
 cdef DenyReason check_fat_finger(const Intent* x) noexcept nogil:
@@ -516,7 +518,7 @@ cdef inline void _derive(Intent* x) noexcept nogil:
     cdef const RiskFacts* f = x.facts
     cdef int128 after
     x.has_touch = f.bid_ticks > NO_BID and f.ask_ticks < NO_ASK
-    x.mid2 = apex_saturate(<int128> f.bid_ticks + f.ask_ticks) if x.has_touch else 0
+    x.mid2 = <int128> f.bid_ticks + f.ask_ticks if x.has_touch else 0
     if c.type == MARKET:
         x.priced = f.ask_ticks < NO_ASK if c.side == BUY else f.bid_ticks > NO_BID
         x.price_ticks = f.ask_ticks if c.side == BUY else f.bid_ticks

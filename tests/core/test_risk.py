@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from apex._core.events import COMMAND_DTYPE
@@ -332,7 +332,13 @@ any_command = st.fixed_dictionaries({
     "kind": st.integers(0, 4), "side": st.integers(0, 3), "type": st.integers(0, 2), "tif": st.integers(0, 4)})
 
 
+NOTHING = {name: 0 for name in ("order_id", "quantity_lots", "instrument", "kind", "side", "type", "tif")}
+BEYOND = {**{name: 0 for name in FACTS_DTYPE.names or ()}, "bid_ticks": 2**63 - 1, "ask_ticks": 2**60}
+"""A mid that 64 bits do not hold."""
+
+
 @settings(max_examples=400, deadline=None)
+@example(NOTHING | {"price_ticks": 2**62}, BEYOND, "ACTIVE", True)
 @given(any_command, any_facts, st.sampled_from(("ACTIVE", "REDUCING", "HALTED")), st.booleans())
 def test_any_submission_equals_the_oracle(c: dict[str, int], f: dict[str, int], state: str, scripted: bool) -> None:
     """Lost otherwise: a wrapped product, or a check that passes what cannot be."""
