@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data"))
+
+settings.register_profile("repeatable", derandomize=True, database=None)
+if os.environ.get("CI"):
+    settings.load_profile("repeatable")  # a run of CI tells of its commit, not of its luck
 
 
 @pytest.fixture(scope="session")

@@ -332,8 +332,8 @@ any_command = st.fixed_dictionaries({
     "kind": st.integers(0, 4), "side": st.integers(0, 3), "type": st.integers(0, 2), "tif": st.integers(0, 4)})
 
 
-NOTHING = {name: 0 for name in ("order_id", "quantity_lots", "instrument", "kind", "side", "type", "tif")}
-BEYOND = {**{name: 0 for name in FACTS_DTYPE.names or ()}, "bid_ticks": 2**63 - 1, "ask_ticks": 2**60}
+NOTHING = dict.fromkeys(("order_id", "quantity_lots", "instrument", "kind", "side", "type", "tif"), 0)
+BEYOND = {**dict.fromkeys(FACTS_DTYPE.names or (), 0), "bid_ticks": 2**63 - 1, "ask_ticks": 2**60}
 """A mid that 64 bits do not hold."""
 
 
