@@ -38,7 +38,10 @@ def long_tests() -> list[str]:
                            capture_output=True, text=True, check=False)
     if found.returncode not in (0, 5):
         sys.exit(found.stdout + found.stderr)
-    return [line for line in found.stdout.splitlines() if "::" in line]
+    names = [line for line in found.stdout.splitlines() if "::" in line]
+    if not names:
+        sys.exit("make long: pytest names no test marked long")
+    return names
 
 
 def finished(of: str) -> set[tuple[str, int]]:
