@@ -1,9 +1,10 @@
 """The engine: events in, commands out through the gate. Replay, paper, live and simulation run the same code."""
 
 cimport cython
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from collections import namedtuple
 from operator import attrgetter
@@ -68,8 +69,10 @@ def duration_ns(text):
     """
     digits = text.rstrip("nsumhd") if isinstance(text, str) else ""
     unit = text[len(digits):] if digits else ""
-    if not digits.isdigit() or unit not in _UNITS:
+    if not (digits.isascii() and digits.isdigit()) or unit not in _UNITS or len(digits) > 18:
         raise ValueError(f"{text!r} is not a duration: write an integer and ns, us, ms, s, m, h or d, like 100ms")
+    if int(digits) * _UNITS[unit] >= 1 << 62:
+        raise ValueError(f"{text!r} is longer than 64 bits of nanoseconds hold")
     return int(digits) * _UNITS[unit]
 
 
@@ -107,6 +110,15 @@ cdef class Working:
 
 
 _working_id = attrgetter("id")
+
+
+cdef int _fill_rows(object table, const void* rows, size_t size) except -1:
+    """Copy C rows into a structured array whose dtype was derived from them."""
+    cdef unsigned char[::1] out
+    if len(table):
+        out = table.view(np.uint8)
+        memcpy(&out[0], rows, len(table) * size)
+    return 0
 
 
 cdef class Slot:
@@ -688,13 +700,10 @@ cdef class Engine:
         fills = np.zeros(self.fill_count, FILL_DTYPE)
         equity = np.zeros(self.equity_count, EQUITY_DTYPE)
         marks = np.zeros(self.equity_count * self.count, MARK_DTYPE)
-        if self.order_count:
-            orders[:] = np.asarray(<OrderRow[:self.order_count]> self.orders)
-        if self.fill_count:
-            fills[:] = np.asarray(<FillRow[:self.fill_count]> self.fills)
-        if self.equity_count:
-            equity[:] = np.asarray(<EquityRow[:self.equity_count]> self.equity)
-            marks[:] = np.asarray(<MarkRow[:self.equity_count * self.count]> self.marks)
+        _fill_rows(orders, self.orders, sizeof(OrderRow))
+        _fill_rows(fills, self.fills, sizeof(FillRow))
+        _fill_rows(equity, self.equity, sizeof(EquityRow))
+        _fill_rows(marks, self.marks, sizeof(MarkRow))
         return orders, fills, equity, marks.reshape(self.equity_count, self.count)
 
     def _check(self):

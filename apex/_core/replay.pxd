@@ -24,7 +24,8 @@ cdef class ReplayDriver:
     cdef Stream* streams
     cdef int64_t* times          # next time of each queue, in the order in which ties go
     cdef int count
-    cdef int64_t shift, grid_ns, grid_next, stop_ns, start_ns
+    cdef int64_t shift, grid_ns, grid_next, stop_ns
+    cdef readonly int64_t start_ns   # when strategies start, >= clock_start
     cdef readonly int64_t end_ns
     cdef readonly int64_t clock_start
     cdef readonly int64_t rows_seen

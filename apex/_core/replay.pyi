@@ -29,6 +29,8 @@ class ReplayDriver:
     """
 
     clock_start: int
+    start_ns: int
+    """When strategies start: no earlier than the first event."""
     end_ns: int
     rows_seen: int
     finished: bool

@@ -43,7 +43,7 @@ cdef class ReplayDriver:
         self.kept = sources
         self.clock_start = NEVER
         self.end_ns = -NEVER
-        self.stop_ns = NEVER if stop_ns is None else stop_ns + shift_ns
+        self.stop_ns = NEVER if stop_ns is None else min(NEVER, stop_ns + shift_ns)
         for i in range(self.count):
             tape, instrument, arrays = sources[i]
             stream = &self.streams[i]
@@ -66,7 +66,10 @@ cdef class ReplayDriver:
             self.clock_start = min(self.clock_start, min(
                 self.times[self._slot(LOCAL_DATA, i)], self.times[self._slot(VENUE_DATA, i)]))
             self.end_ns = max(self.end_ns, self._last(i))
-        self.start_ns = self.clock_start if start_ns is None else start_ns + shift_ns
+        if start_ns is None:
+            self.start_ns = self.clock_start
+        else:
+            self.start_ns = min(NEVER, max(self.clock_start, start_ns + shift_ns))
         self.end_ns = min(self.end_ns, self.stop_ns)
         self.grid_next = (self.start_ns // grid_ns + 1) * grid_ns if self.clock_start != NEVER else NEVER
         self.engine.timers_end = self.end_ns

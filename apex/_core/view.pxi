@@ -1,6 +1,11 @@
 # What a strategy sees and may do: part of engine.pyx, in a file of its own for its length.
 
 
+cdef int64_t _whole(object number) except? -1:
+    """An integer of ticks or lots; TypeError for a float, which would be cut off."""
+    return PyNumber_Index(number)
+
+
 cdef class View:
     """One reused object over the engine's memory; see engine.pyi."""
 
@@ -229,24 +234,24 @@ cdef class View:
 
     # ---- acting ------------------------------------------------------------------------------------------------
 
-    def limit(self, side, int64_t price_ticks, int64_t quantity_lots, tif="GTC", instrument=None):
+    def limit(self, side, price_ticks, quantity_lots, tif="GTC", instrument=None):
         cdef OrderCommand command
         memset(&command, 0, sizeof(OrderCommand))
         try:
             command.side, command.tif = SIDES[side], TIFS[tif]
         except KeyError as error:
             raise ValueError(f"{error} is not a side (buy, sell) or a tif (GTC, GTX, IOC, FOK)") from None
-        command.price_ticks, command.quantity_lots = price_ticks, quantity_lots
+        command.price_ticks, command.quantity_lots = _whole(price_ticks), _whole(quantity_lots)
         command.instrument = <uint32_t> self._which(instrument)
         return self.engine.submit(self.slot, &command)
 
-    def market(self, side, int64_t quantity_lots, instrument=None):
+    def market(self, side, quantity_lots, instrument=None):
         cdef OrderCommand command
         memset(&command, 0, sizeof(OrderCommand))
         if side not in SIDES:
             raise ValueError(f"{side!r} is not a side: buy or sell")
         command.side, command.type, command.tif = SIDES[side], MARKET, IOC
-        command.quantity_lots = quantity_lots
+        command.quantity_lots = _whole(quantity_lots)
         command.instrument = <uint32_t> self._which(instrument)
         return self.engine.submit(self.slot, &command)
 
@@ -258,8 +263,8 @@ cdef class View:
             raise KeyError(f"order {id} is another strategy's")
         return index
 
-    def amend(self, uint64_t id, int64_t price_ticks, int64_t quantity_lots):
-        return bool(self.engine.request(self.slot, self._index(id), AMEND, price_ticks, quantity_lots))
+    def amend(self, uint64_t id, price_ticks, quantity_lots):
+        return bool(self.engine.request(self.slot, self._index(id), AMEND, _whole(price_ticks), _whole(quantity_lots)))
 
     def cancel(self, uint64_t id):
         return bool(self.engine.request(self.slot, self._index(id), CANCEL, 0, 0))
@@ -276,10 +281,10 @@ cdef class View:
                     sent += self.engine.request(self.slot, index, CANCEL, 0, 0)
         return sent
 
-    def target(self, int64_t lots, instrument=None):
+    def target(self, lots, instrument=None):
         cdef int which = self._which(instrument)
         cdef int64_t open_lots = self.engine.local[which].open_buy_lots - self.engine.local[which].open_sell_lots
-        cdef int64_t missing = lots - self.engine.ledger.positions[which].lots - open_lots
+        cdef int64_t missing = _whole(lots) - self.engine.ledger.positions[which].lots - open_lots
         if missing == 0:
             return 0
         return self.market("buy" if missing > 0 else "sell", missing if missing > 0 else -missing, which)

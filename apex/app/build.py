@@ -25,6 +25,10 @@ from apex.domain.instrument import Instrument
 from apex.domain.limits import Limits
 from apex.store.tape import Tape
 
+DAY_NS = 86_400 * 10**9
+SPAN_MAX_NS = 400 * DAY_NS
+"""Longest run: its equity grid of a second, 70 bytes a row, still fits a small machine."""
+
 Sources = list[tuple[int, int, tuple[Any, ...]]]
 
 
@@ -49,6 +53,7 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
     A symbol that several venues have is named `venue:symbol`.
     """
     instruments: list[Instrument] = []
+    found: set[str] = set()
     sources: Sources = []
     synced: list[bool] = []
     for number, tape in enumerate(tapes):
@@ -64,11 +69,12 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
                                   "linear instruments only", str(tape.path),
                                   "Look at it with: apex tape bbo, head or export")
             instruments.append(instrument)
+            found.update({instrument.symbol, f"{instrument.venue}:{instrument.symbol}"})
             sources.append((number, index, arrays))
             synced.append(bool(tape.header.get("synced_from_start")))
-    if not instruments:
+    if absent := [name for name in wanted if name not in found]:
         known = ", ".join(i.symbol for t in tapes for i in t.instruments) or "none"
-        raise ConfigError(f"no instrument matches {', '.join(wanted)}", "--instrument", f"The tapes hold: {known}")
+        raise ConfigError(f"no instrument matches {', '.join(absent)}", "--instrument", f"The tapes hold: {known}")
     symbols = Counter(x.symbol for x in instruments)
     named = [replace(x, symbol=f"{x.venue}:{x.symbol}") if symbols[x.symbol] > 1 else x for x in instruments]
     return named, sources, synced
@@ -77,6 +83,9 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
 def feed_shift(tapes: list[Tape], options: ReplayOptions) -> int:
     """Nanoseconds added to every local time: 0, or what makes a negative smallest feed latency the base latency."""
     if options.feed_shift is not None:
+        if abs(options.feed_shift) > SPAN_MAX_NS:
+            raise ConfigError(f"a shift of {options.feed_shift} ns is longer than a year", "--feed-shift",
+                              "Give nanoseconds that make up for a clock")
         return options.feed_shift
     base = opt.duration(options.base_latency or ("1ms" if options.fill_mode == "strict" else "0ns"), "--base-latency")
     least: list[int] = [t.header["feed_min_ns"] for t in tapes if t.header.get("feed_min_ns") is not None]
@@ -149,6 +158,13 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
             raise ConfigError("no event lies between these times", "--from, --to",
                               "Give recorded local times in ns: apex tape info prints the first and the last")
         raise InputError("the tapes hold no events", str(tapes[0].path), "Import a recording first")
+    if driver.end_ns < driver.start_ns:
+        raise ConfigError("no event lies between these times", "--from, --to",
+                          "Give recorded local times in ns: apex tape info prints the first and the last")
+    if driver.end_ns - driver.start_ns > SPAN_MAX_NS:
+        raise InputError(f"the run would span {(driver.end_ns - driver.start_ns) // DAY_NS:,} days",
+                         ", ".join(str(t.path) for t in tapes),
+                         f"A stray time is on a tape, or give --from and --to: at most {SPAN_MAX_NS // DAY_NS:,} days")
     return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift)
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -183,8 +184,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in words
     verbose = "-v" in words or "--verbose" in words
     previous = signal.signal(signal.SIGTERM, _terminate)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it was closed when we began
     try:
-        args, outcome = _run(words)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what a strategy prints is not the answer
+            args, outcome = _run(words)
         if getattr(args, "json", False):
             _print_json(outcome.value)
         else:

@@ -56,6 +56,8 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     orders: str | None = None
 
 
+ALIASES = {"from": "start", "to": "stop", "set": "params"}
+"""Options whose names on the command line are not those of Python."""
 TEXTS = tuple(f for f, kind in ReplayOptions.__annotations__.items() if kind in ("str", "str | None"))
 
 
@@ -68,6 +70,7 @@ def options_from(given: Mapping[str, Any]) -> ReplayOptions:
         For an unknown name, with a guess of what was meant, or for a value of another type.
     """
     known = ReplayOptions.__struct_fields__
+    given = {ALIASES.get(name, name): value for name, value in given.items()}
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -95,13 +98,19 @@ def options_from(given: Mapping[str, Any]) -> ReplayOptions:
         raise ConfigError(what, place.rstrip("`") or "replay", "Correct the option's value") from None
 
 
+LATENCY_MAX_NS = 86_400 * 10**9
+
+
 def duration(text: str, option: str) -> int:
     """Nanoseconds of a duration option."""
     sign = -1 if text.startswith("-") else 1
     try:
-        return sign * duration_ns("0ns" if text == "0" else text.removeprefix("-"))
+        found = duration_ns("0ns" if text == "0" else text.removeprefix("-"))
     except ValueError as error:
         raise ConfigError(str(error), option, "Write for example 5ms") from None
+    if found > LATENCY_MAX_NS:
+        raise ConfigError(f"{text} is longer than a day", option, "Write for example 5ms")
+    return sign * found
 
 
 def queue(text: str) -> tuple[str, float]:
@@ -194,6 +203,11 @@ def find_strategy(name: str) -> type[Strategy]:
     if not class_name:
         raise ConfigError(f"{name!r} does not name a class", "--strategy", "Write module:Class")
     here = str(Path.cwd())
+    mine = Path(here, f"{module_name}.py")
+    if mine.exists() and module_name in sys.stdlib_module_names:
+        raise ConfigError(f"{mine.name} has the name of one of Python's own modules", str(mine), "Rename the file")
+    if mine.exists() and getattr(sys.modules.get(module_name), "__file__", None) != str(mine):
+        sys.modules.pop(module_name, None)  # another folder's
     sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
@@ -209,6 +223,8 @@ def find_strategy(name: str) -> type[Strategy]:
                           "Correct the module") from error
     finally:
         sys.path.remove(here)
+        if here not in sys.path:
+            sys.path.append(here)  # what the strategy's hooks import from beside it
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and issubclass(found, Strategy)):
         raise ConfigError(f"{class_name} in {module_name} is no subclass of apex.Strategy", "--strategy",

@@ -135,6 +135,12 @@ def _peak_rss() -> int | None:
     return sum(int(fields[k].split()[0]) for k in ("RssAnon", "RssShmem") if k in fields) * 1024
 
 
+def _from_strategy(error: BaseException) -> bool:
+    """Whether a SystemExit is the strategy's; a signal handler's comes from `apex.app`."""
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return not last.endswith(str(Path("apex", "app", "cli.py")))
+
+
 def _run(run: Replay, progress: Callable[[int], None] | None) -> tuple[float, int | None]:
     """Drive the replay to its end; seconds of engine time and the peak of memory."""
     peak, seconds, over = _peak_rss(), 0.0, False
@@ -144,7 +150,9 @@ def _run(run: Replay, progress: Callable[[int], None] | None) -> tuple[float, in
             over = run.driver.run(CHUNK)
         except (KeyboardInterrupt, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and not _from_strategy(error):
+                raise
             where = f"tape position: {run.driver.rows_seen} rows, event time {run.engine.now}"
             if all("apex/_core" in frame.filename for frame in traceback.extract_tb(error.__traceback__)[1:]):
                 if isinstance(error, OverflowError):
@@ -231,7 +239,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "would_have_denied_by": counted if run.gate.scripted else {},
         "events": rows, "ns_per_event": seconds * 1e9 / rows if rows else None,
         "events_per_second": rows / seconds if seconds else None, "seconds": seconds,
-        "start_ts": run.driver.clock_start, "end_ts": run.driver.end_ns, "strategy_calls": engine.calls,
+        "start_ts": run.driver.start_ns, "end_ts": run.driver.end_ns, "strategy_calls": engine.calls,
         "orders": passed, "fills": len(fills), "denied": denied, "unfilled": sum(unfilled_by.values()),
         "denied_by": denied_by, "unfilled_by": dict(unfilled_by), "requests_denied_by": run.gate.request_counters(),
         "signals": len(orders) + sum(idle.values()), "blocked": denied + sum(idle.values()),

@@ -80,7 +80,9 @@ def read_schedule(path: Path, instruments: list[Instrument]) -> list[Scripted]:
                     raise InputError("another number of columns than the header has", where, "Complete the row")
                 try:
                     row = _row(record, where, instruments)
-                except (ValueError, TypeError, ConfigError) as error:
+                except ConfigError as error:
+                    raise InputError(error.what, where, error.do) from None
+                except (ValueError, TypeError) as error:
                     raise InputError(str(error), where, "Correct the row") from None
                 if row.id in seen:
                     raise InputError(f"id {row.id} appears twice", where, "Give every order an id of its own")

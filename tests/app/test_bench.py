@@ -99,7 +99,7 @@ def test_the_book_is_the_same_in_every_engine(data_file: Callable[[str], Path], 
     monkeypatch.chdir(ROOT)
     code, rows = bench(capsys, "book_l2_usdm", "--short", "--rounds", "1", "--save", str(tmp_path / "x.json"))
     assert code == 0
-    assert [row["peer"] for row in rows] == ["nautilus", "sortedcontainers", "C++ std::map", "C++ fixed window"]
+    assert [row["peer"] for row in rows] == ["nautilus", "sortedcontainers", "C++ std::map", "C++ fixed window"], rows
     for row in rows:
         assert row["p99"] >= row["median"] > 0
         assert (row["ratio"] is None) == (row["reason"] is not None)
