@@ -94,7 +94,7 @@ cdef struct Intent:              # one submission as the checks see it
     const Window* window
     int64_t price_ticks          # limit: its own; market: the touch that it takes
     int128 mid2                  # bid + ask, 0 when a side is empty; wide, since facts may be impossible
-    int64_t added_lots           # what the order adds to the open lots of its side
+    int128 added_lots            # what the order adds to the open lots of its side
     TradingState state
     bint has_touch               # both sides have a best
     bint priced                  # price_ticks is known

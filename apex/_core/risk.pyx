@@ -17,7 +17,7 @@ import numpy as np
 
 from apex._core.events cimport AMEND, BUY, CANCEL, FOK, LIMIT, MARKET, PLACE, SELL, OrderCommand
 from apex._core.ledger cimport (
-    FEE_SCALE, Terms, apex_add, apex_mul, apex_mul2, apex_mul3, apex_saturate, int128, read_terms,
+    FEE_SCALE, Terms, apex_add, apex_mul, apex_mul2, int128, read_terms,
 )
 
 cdef extern from "bits.h" nogil:
@@ -116,12 +116,12 @@ cdef DenyReason check_fat_finger(const Intent* x) noexcept nogil:
     return DENY_FAT_FINGER
 
 
-cdef inline bint worth(const Intent* x, int64_t lots, int128* quanta) noexcept nogil:
+cdef inline bint worth(const Intent* x, int128 lots, int128* quanta) noexcept nogil:
     """Value of lots at the careful price, in 1 / value_den cash units; True on overflow."""
     cdef int64_t price = x.price_ticks
     if x.command.side == SELL and x.has_touch and x.facts.bid_ticks > price:
         price = x.facts.bid_ticks
-    return apex_mul3(price, lots, x.terms.value_num, quanta)
+    return apex_mul(lots, price, quanta) or apex_mul(quanta[0], x.terms.value_num, quanta)
 
 
 cdef DenyReason check_value(const Intent* x) noexcept nogil:
@@ -524,7 +524,7 @@ cdef inline void _derive(Intent* x) noexcept nogil:
         x.price_ticks = f.ask_ticks if c.side == BUY else f.bid_ticks
     else:
         x.priced, x.price_ticks = True, c.price_ticks
-    x.added_lots = apex_saturate(<int128> c.quantity_lots - (f.amended_lots if c.kind == AMEND else 0))
+    x.added_lots = <int128> c.quantity_lots - (f.amended_lots if c.kind == AMEND else 0)
     if c.side == BUY:
         after = <int128> f.position_lots + f.open_buy_lots + x.added_lots
         x.reduces = f.position_lots < 0 and after <= 0

@@ -335,10 +335,14 @@ any_command = st.fixed_dictionaries({
 NOTHING = dict.fromkeys(("order_id", "quantity_lots", "instrument", "kind", "side", "type", "tif"), 0)
 BEYOND = {**dict.fromkeys(FACTS_DTYPE.names or (), 0), "bid_ticks": 2**63 - 1, "ask_ticks": 2**60}
 """A mid that 64 bits do not hold."""
+AMENDED = NOTHING | {"order_id": 1, "price_ticks": 5, "quantity_lots": 2**60, "kind": AMEND, "side": SELL}
+UNHELD = BEYOND | {"bid_ticks": 4, "ask_ticks": 6, "position_lots": 2**63 - 1, "amended_lots": -(2**63)}
+"""More lots added than 64 bits hold."""
 
 
 @settings(max_examples=400, deadline=None)
 @example(NOTHING | {"price_ticks": 2**62}, BEYOND, "ACTIVE", True)
+@example(AMENDED, UNHELD, "ACTIVE", True)
 @given(any_command, any_facts, st.sampled_from(("ACTIVE", "REDUCING", "HALTED")), st.booleans())
 def test_any_submission_equals_the_oracle(c: dict[str, int], f: dict[str, int], state: str, scripted: bool) -> None:
     """Lost otherwise: a wrapped product, or a check that passes what cannot be."""
