@@ -106,6 +106,7 @@ cdef class Slot:                 # one strategy in the engine
     cdef int64_t move_ticks
     cdef int64_t[::1] move_base      # [instruments] mid2 where on_book was last told; NEVER = before the first mid
     cdef bint wants_rows
+    cdef bint outlasts               # timers may be asked for after the last event
     cdef bint waits                  # timers and bars only once every instrument had a two-sided book
     cdef int index
 

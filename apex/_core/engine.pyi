@@ -159,12 +159,15 @@ class Strategy:
 
     waits_for_book: ClassVar[bool]
     """True (default): on_timer and on_bar begin once every instrument has had a two-sided book in sync."""
+    outlasts_events: ClassVar[bool]
+    """False (default): a timer asked for after the last event of the run is none, so that a run ends."""
     wants_rows: ClassVar[bool]
     """True in Cython subclasses that override the C method `on_batch`, to see every message of the local view."""
     params: Any
     def __init__(self, params: Any = None) -> None: ...
     def on_start(self, view: View) -> None: ...
-    def on_stop(self, view: View) -> None: ...
+    def on_stop(self, view: View) -> None:
+        """Called once after the last event; what it sends passes the gate and is counted, and no venue sees it."""
 
 class Slot:
     def __init__(self, strategy: Strategy, index: int) -> None: ...

@@ -130,6 +130,7 @@ cdef class Slot:
         self.on_book = getattr(strategy, "on_book", None)
         self.on_fill = getattr(strategy, "on_fill", None)
         self.on_bar = getattr(strategy, "on_bar", None)
+        self.outlasts = getattr(strategy, "outlasts_events", False)
         self.waits = getattr(strategy, "waits_for_book", True)
         self.wants_rows = getattr(strategy, "wants_rows", False)
 

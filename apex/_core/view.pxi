@@ -28,6 +28,8 @@ cdef class View:
     cdef int _timer(self, int64_t interval, int64_t due) except -1:
         cdef Engine engine = self.engine
         cdef int i
+        if engine.now > engine.timers_end and not self.slot.outlasts:
+            return 0
         if interval == 0:
             for i in range(engine.timer_count):             # one that is spent, or the same again
                 if engine.timers[i].interval_ns == 0 and engine.timers[i].slot == self.slot.index and (

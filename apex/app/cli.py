@@ -32,11 +32,25 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
+class Once(argparse.Action):
+    """Keeps a value; an option that is given twice is an error, not a silent change of mind."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        given: set[str] = namespace.__dict__.setdefault("_given", set())
+        if option_string is not None and self.dest in given:
+            raise argparse.ArgumentError(self, "given twice: give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that raises instead of exiting, and guesses what was meant."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self.register("action", None, Once)
+        self.register("action", "store", Once)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Nothing is left over for the parser above: it does not know the options of this one."""

@@ -185,6 +185,9 @@ def latency_rows(path: Path) -> list[tuple[int, int, int]]:
                 raise InputError("a time beyond 64 bits", where, "Give times in ns")
             if rows and (row[0] <= rows[-1][0] or (row[1] > 0 and row[1] <= rows[-1][1])):
                 raise InputError("req_ts and exch_ts must increase", where, "Sort the rows by req_ts")
+            if row[1] > 0 and not row[0] <= row[1] <= row[2]:
+                raise InputError("an order that arrives before it is sent, or is answered before it arrives", where,
+                                 "Give req_ts <= exch_ts <= resp_ts, or exch_ts 0 for an order that was lost")
             rows.append(row)
     except OSError as error:
         raise InputError(f"cannot read order latencies: {error.strerror or error}", str(path),

@@ -109,6 +109,19 @@ class ReplayResult:
         return "<table>" + "".join(f"<tr><td>{k}</td><td>{escape(str(v))}</td></tr>" for k, v in rows) + "</table>"
 
 
+OURS = ("apex/_core", str(Path("apex", "app")))
+"""Files whose lines are not the strategy's."""
+
+
+def _raised(error: BaseException, when: str) -> StrategyError:
+    """What a strategy raised, with its own line before the time of the run."""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if not any(part in f.filename for part in OURS)]
+    line = f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+    remedy = f"Correct {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "Correct the strategy"
+    trace = "".join(traceback.format_exception(error))
+    return StrategyError(f"the strategy raised {error!r}", f"{line}, {when}" if line else when, f"{remedy}. {trace}")
+
+
 def _strategy(given: Any, options: ReplayOptions) -> Strategy | None:
     """An instance from a class, a name, an instance, or nothing."""
     if given is None or isinstance(given, Strategy):
@@ -120,8 +133,7 @@ def _strategy(given: Any, options: ReplayOptions) -> Strategy | None:
     except ApexError:
         raise
     except Exception as error:
-        raise StrategyError(f"the strategy raised {error!r}", f"making a {kind.__name__}",
-                            traceback.format_exc()) from error
+        raise _raised(error, f"making a {kind.__name__}") from error
     return made
 
 
@@ -158,7 +170,7 @@ def _run(run: Replay, progress: Callable[[int], None] | None) -> tuple[float, in
                 if isinstance(error, OverflowError):
                     raise InputError(str(error), where, "Trade smaller quantities, or set limits") from error
                 raise  # nobody's but ours
-            raise StrategyError(f"the strategy raised {error!r}", where, traceback.format_exc()) from error
+            raise _raised(error, where) from error
         seconds += time.perf_counter() - began
         for number, batch in run.driver.positions():
             run.tapes[number].release(batch)
@@ -235,7 +247,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "order_latency": options.latency or options.order_latency, "response_latency": options.response_latency,
         "cancel_latency": options.cancel_latency, "amend_latency": options.amend_latency,
         "cash": money(engine.cash_start), "maker_fee": float(options.maker_fee), "taker_fee": float(options.taker_fee),
-        "limits": dict(run.limits.printed()), "limits_profile": "scripted" if run.gate.scripted else "enforced",
+        "limits": run.limits.as_dict(), "limits_profile": "scripted" if run.gate.scripted else "enforced",
         "would_have_denied_by": counted if run.gate.scripted else {},
         "events": rows, "ns_per_event": seconds * 1e9 / rows if rows else None,
         "events_per_second": rows / seconds if seconds else None, "seconds": seconds,

@@ -50,7 +50,10 @@ def _value(pair: str) -> tuple[str, Any]:
     if not equals or not name.isidentifier():
         raise ConfigError(f"{pair!r} is not name=value", "--set", "Write for example --set width=5")
     try:
-        return name, tomllib.loads(f"x = {text}")["x"]
+        found = tomllib.loads(f"x = {text}")
+        if len(found) > 1:
+            raise tomllib.TOMLDecodeError("more than one value")
+        return name, found["x"]
     except tomllib.TOMLDecodeError:
         raise ConfigError(f"{text!r} is no TOML literal", f"--set {name}",
                           f"Quote text: --set {name}='\"{text}\"'") from None
@@ -92,7 +95,11 @@ def options_of(args: argparse.Namespace) -> tuple[ReplayOptions, str | None]:
             chosen[name] = getattr(args, name)
     if args.instrument:
         chosen["instrument"] = args.instrument
-    chosen["params"] = {**chosen.get("params", {}), **dict(_value(pair) for pair in args.set)}
+    values = [_value(pair) for pair in args.set]
+    twice = next((name for k, (name, _) in enumerate(values) if name in dict(values[:k])), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is given twice", f"--set {twice}", "Give each parameter once")
+    chosen["params"] = {**chosen.get("params", {}), **dict(values)}
     return options_from(chosen), strategy
 
 

@@ -102,6 +102,7 @@ class Schedule(Strategy):
     """Sends the rows of a schedule, each after every event stamped at or before its time."""
 
     waits_for_book = False
+    outlasts_events = True
 
     def __init__(self, rows: list[Scripted]) -> None:
         super().__init__(None)

@@ -149,13 +149,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                               "Lower it")
         return out
 
-    def printed(self) -> list[tuple[str, str]]:
-        """Names and values as people read them, in the file's order."""
-        unit = {"price_collar": " of mid", "fat_finger_multiple": " x touch"}
-        return [
-            (key, "none (value limits bind)" if value is None else f"{value}{unit.get(key, '')}")
-            for key, value in ((key, getattr(self, key)) for key in self.__struct_fields__)
-        ]
+    def as_dict(self) -> dict[str, Any]:
+        """Names and values for JSON, in the file's order: fractions and multiples are numbers, None is no limit."""
+        values = {key: getattr(self, key) for key in self.__struct_fields__}
+        return {key: float(value) if key in NUMBERS else value for key, value in values.items()}
 
 
 def _exact(key: str, value: Any) -> Any:

@@ -206,7 +206,8 @@ def _positions(numbers: Numbers, instruments: Sequence[Instrument]) -> str:
 def facts(numbers: Numbers) -> str:
     """What the run was given: limits, parameters, venue, machine."""
     summary, n = numbers.summary, numbers
-    limits = rows([(f"<code>{escape(str(k))}</code>", _said(v)) for k, v in (summary.get("limits") or {}).items()],
+    limits = rows([(f"<code>{escape(str(k))}</code>", escape(text.limit(k, v)))
+                   for k, v in (summary.get("limits") or {}).items()],
                   "facts")  # fmt: skip
     if summary.get("limits_profile") == "scripted":
         limits = '<p class="soft">Scripted: every check is counted and none denies.</p>' + limits

@@ -270,7 +270,7 @@ def _limits(known: Mapping[str, Any], width: int) -> list[Text]:
     profile = str(known.get("limits_profile") or "none")
     if profile == "scripted":
         profile = "scripted: every check is counted, none denies"
-    given = "; ".join(f"{name} {str(value).removesuffix(' (value limits bind)')}".replace(" ", "\0")
+    given = "; ".join(f"{name} {text.limit(name, value)}".replace(" ", "\0")
                       for name, value in (known.get("limits") or {}).items())  # fmt: skip
     lines = textwrap.wrap(given, max(30, width - 13), break_on_hyphens=False, break_long_words=False)
     out = [_text(("limits".ljust(13), "dim"), profile)]

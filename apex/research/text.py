@@ -135,3 +135,13 @@ def fee(share: float) -> str:
     ('0.02%', '−0.005%', '0%')
     """
     return f"{Decimal(repr(share)) * 100:f}".rstrip("0").rstrip(".").replace("-", MINUS) + "%"
+
+
+def limit(name: str, value: Any) -> str:
+    """A risk limit as people read it.
+
+    >>> limit("price_collar", 0.1), limit("position_max", None)
+    ('0.1 of mid', 'none')
+    """
+    unit = {"price_collar": " of mid", "fat_finger_multiple": " x touch"}.get(name, "")
+    return "none" if value is None else f"{value:g}{unit}" if isinstance(value, float) else f"{value}{unit}"

@@ -181,6 +181,9 @@ def test_set_takes_toml_literals(tape: Path, here: Path, capsys: pytest.CaptureF
     (["--from", "5", "--to", "9"], "--from, --to", "apex tape info"),
     (["--instrument", "ETH"], "--instrument", "BTCUSDT"),
     (["--limits", "absent.toml"], "absent.toml", "TOML"), (["--config", "absent.toml"], "absent.toml", "file"),
+    (["--cash", "1", "--cash", "2"], "--cash", "--help"), (["--strategy", "a:B"], "--strategy", "--help"),
+    (["--set", "width=1", "--set", "width=2"], "--set width", "once"),
+    (["--set", "width=1\ntick=2"], "--set width", "Quote"),
     (["--limits-file", "x"], "apex replay", "--limits"), (["--orders", "o.csv"], "--orders", "one"),
 ])
 def test_mistakes_in_options(words: list[str], where: str, do: str, tape: Path, here: Path,
@@ -293,6 +296,7 @@ LATENCIES = "req_ts,exch_ts,resp_ts\n"
 @pytest.mark.parametrize(("content", "place"), [
     ("", ""), (LATENCIES, ""), ("a,b\n1,2\n", ""), (LATENCIES + "1,2,3\nx,2,3\n", ":3"),
     (LATENCIES + "1,2,3\n4,5\n", ":3"), (LATENCIES + "5,6,7\n5,7,8\n", ":3"), (LATENCIES + f"1,2,{2**63}\n", ":2"),
+    (LATENCIES + "5,4,9\n", ":2"), (LATENCIES + "5,7,6\n", ":2"),
     (b"PK\x03\x04junk", ""), (b"\xff\xfe,\x00", ""),
 ])
 def test_mistakes_in_recorded_latencies(content: str | bytes, place: str, tape: Path, here: Path,

@@ -129,6 +129,7 @@ class Scripted(Strategy):
     """Does what a list of (ts, function of the view) says; `told` keeps what the functions gave back."""
 
     waits_for_book = False
+    outlasts_events = True
 
     def __init__(self, *todo: tuple[int, Any]) -> None:
         super().__init__(None)

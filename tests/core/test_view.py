@@ -290,6 +290,20 @@ def test_timers() -> None:
         scripted(quiet(message("TRADE", START + 9, [(BUY, 1, 1)])), (1, many))
 
 
+def test_a_run_ends_though_its_timers_go_on() -> None:
+    """Lost otherwise: a strategy that always asks for its next call, and a replay without an end."""
+    seen: list[int] = []
+
+    def again(view: Any) -> None:
+        seen.append(view.now - START)
+        view.at(view.now + 60)
+
+    events = quiet(message("BOOK_LEVEL", START + 100, [(BUY, 90, 1)]))
+    run = Run(events, [Hooks(on_start=lambda v: v.at(START + 30), on_timer=again)]).run()
+    assert seen == [30, 90, 150]
+    assert run.engine.now == START + 150
+
+
 def test_durations() -> None:
     """Lost otherwise: an hour that is a minute."""
     units = {"1ns": 1, "5us": 5000, "100ms": 10**8, "2s": 2 * 10**9, "1m": 6 * 10**10, "1h": 36 * 10**11,

@@ -159,6 +159,7 @@ def test_a_raising_strategy_says_where(tape: Path) -> None:
     with pytest.raises(StrategyError, match="my own assumption") as caught:
         apex.replay(tape, Hooks(on_start=lambda v: v.every("10ms"), on_timer=late))
     assert "in late" in caught.value.do
+    assert caught.value.where.startswith(f"{__file__}:{late.__code__.co_firstlineno + 2}, ")
     assert "rows, event time 17230752" in caught.value.where
 
 

@@ -95,8 +95,9 @@ def test_a_file_keeps_decimals_exact_and_defaults(tmp_path: Path) -> None:
     assert (found.open_orders_max, found.book_age_max) == (7, "250ms")
     assert (found.gross_notional_max, found.position_max) == (base.gross_notional_max, None)
     assert found.integers(BTC)["price_collar"] == 10**11
-    assert dict(found.printed())["price_collar"] == "0.1 of mid"
-    assert len(found.printed()) == len(Limits.__struct_fields__)
+    shown = found.as_dict()
+    assert (shown["price_collar"], shown["order_value_max"], shown["position_max"]) == (0.1, "12.5", None)
+    assert tuple(shown) == Limits.__struct_fields__
 
 
 @pytest.mark.parametrize(("text", "where", "do"), [

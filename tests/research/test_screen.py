@@ -41,7 +41,7 @@ def test_one_screen_says_it_all(any_result: ReplayResult) -> None:
     for part in (text.percent(metrics["round_trips"]["win_rate"]), text.ratio(metrics["round_trips"]["profit_factor"]),
                  text.amount(metrics["turnover"]["value"], 2), text.amount(metrics["exposure"]["mean"], 2),
                  text.percent(metrics["maker_fills"]["share"]), known["result_hash"], "out/report.html",
-                 "enforced", *(f"{n} {v}".removesuffix(" (value limits bind)") for n, v in known["limits"].items())):
+                 "enforced", *(f"{n} {text.limit(n, v)}" for n, v in known["limits"].items())):
         assert part in shown, part
 
 
