@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from apex.app import options as opt
 from apex.app.options import ReplayOptions
 from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError, InputError
-from apex.domain.instrument import Instrument
+from apex.domain.instrument import Instrument, labels
 from apex.domain.limits import Limits
 from apex.store.tape import Tape
 
@@ -50,7 +49,7 @@ class Replay(msgspec.Struct):
 def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument], Sources, list[bool]]:
     """Instruments of the run, where their batches lie, and whether their books begin in sync.
 
-    A symbol that several venues have is named `venue:symbol`.
+    A symbol that several instruments have is named `venue:symbol`, or `venue:symbol:kind`.
     """
     instruments: list[Instrument] = []
     found: set[str] = set()
@@ -59,7 +58,7 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
     for number, tape in enumerate(tapes):
         arrays = (tape.batches, tape.levels, tape.rows, tape.venue_order)
         for index, instrument in enumerate(tape.instruments):
-            if wanted and instrument.symbol not in wanted and f"{instrument.venue}:{instrument.symbol}" not in wanted:
+            if wanted and not set(instrument.called) & set(wanted):
                 continue
             if any(instrument.key == known.key for known in instruments):
                 raise ConfigError(f"{instrument.symbol} of {instrument.venue} is on two tapes", str(tape.path),
@@ -69,14 +68,13 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
                                   "linear instruments only", str(tape.path),
                                   "Look at it with: apex tape bbo, head or export")
             instruments.append(instrument)
-            found.update({instrument.symbol, f"{instrument.venue}:{instrument.symbol}"})
+            found.update(instrument.called)
             sources.append((number, index, arrays))
             synced.append(bool(tape.header.get("synced_from_start")))
     if absent := [name for name in wanted if name not in found]:
         known = ", ".join(i.symbol for t in tapes for i in t.instruments) or "none"
         raise ConfigError(f"no instrument matches {', '.join(absent)}", "--instrument", f"The tapes hold: {known}")
-    symbols = Counter(x.symbol for x in instruments)
-    named = [replace(x, symbol=f"{x.venue}:{x.symbol}") if symbols[x.symbol] > 1 else x for x in instruments]
+    named = [replace(x, symbol=label) for x, label in zip(instruments, labels(instruments), strict=True)]
     return named, sources, synced
 
 

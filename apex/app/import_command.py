@@ -8,28 +8,52 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from apex.app.console import Outcome, pairs, progress
+from apex.app.console import Outcome, pairs, progress, table
 from apex.domain.errors import ConfigError
 
 if TYPE_CHECKING:
     from apex.domain.instrument import Kind
-    from apex.importers.common import Advance, ImportSummary
+    from apex.importers.common import ImportSummary
 
-FORMATS = {"binance": "raw lines of Binance streams, spot, USD-M and COIN-M", "hftbacktest": "npz and npy event arrays"}
+FORMATS = {
+    "binance": "raw lines of Binance streams, spot, USD-M and COIN-M",
+    "cryptofeed": "recordings of cryptofeed, any number of venues and instruments",
+    "csv": "tables of trades, quotes or levels, columns named with --columns",
+    "hftbacktest": "npz and npy event arrays",
+    "tardis": "CSV of Tardis: incremental_book_L2, book_snapshot_N, trades, quotes, derivative_ticker",
+}
 MARKETS: dict[str, Kind] = {"spot": "spot", "usdm": "linear", "cm": "inverse"}
+USES = {
+    "binance": {"tick", "lot", "market"},
+    "cryptofeed": {"tick", "lot"},
+    "csv": {"tick", "lot", "market", "symbol", "columns"},
+    "hftbacktest": {"tick", "lot", "market", "symbol"},
+    "tardis": {"tick", "lot", "market", "symbol"},
+}
+"""Which options a format takes."""
+INSTEAD = {
+    "symbol": "Leave --symbol away: the symbol comes from the messages",
+    "market": "Leave --market away: it comes from the messages",
+    "columns": "Leave --columns away: the format has its own names",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("format", choices=FORMATS, metavar="FORMAT",
                         help="; ".join(f"{name}: {text}" for name, text in FORMATS.items()))
-    parser.add_argument("files", nargs="+", metavar="FILE", help="of one symbol, any order; .gz, .zst too")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="any order; .gz, .zst too; of one symbol, but for "
+                                                                 "cryptofeed")
     parser.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
     parser.add_argument("--tick", action="append", metavar="[SYMBOL=]STEP",
-                        help="price step (binance: found; hftbacktest: needed)")
+                        help="price step (hftbacktest, csv: needed; others: found)")
     parser.add_argument("--lot", action="append", metavar="[SYMBOL=]STEP", help="quantity step, likewise")
-    parser.add_argument("--market", choices=MARKETS, help="binance: else from the messages; hftbacktest: usdm")
-    parser.add_argument("--symbol", metavar="NAME", help="hftbacktest: the instrument (the file's stem)")
+    parser.add_argument("--market", choices=MARKETS, help="binance, tardis: else found; hftbacktest: usdm; csv: spot")
+    parser.add_argument("--symbol", metavar="NAME",
+                        help="hftbacktest, csv: the instrument (the file's stem); tardis: the one to take")
+    parser.add_argument("--columns", metavar="FIELD=COL,...",
+                        help="csv: where fields are: ts, ts_venue, price, quantity, side, kind, snapshot, bid, "
+                             "bid_quantity, ask, ask_quantity, sequence")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -38,40 +62,67 @@ def run(args: argparse.Namespace) -> Outcome:
     double = {path for path in files if files.count(path) > 1}
     if double:
         raise ConfigError("the same file twice", str(double.pop()), "Name each file once")
+    for option, instead in INSTEAD.items():
+        if getattr(args, option) and option not in USES[args.format]:
+            raise ConfigError(f"{args.format} takes no --{option}", f"--{option}", instead)
     total = sum(path.stat().st_size for path in files if path.is_file())
+    steps = {"tick": args.tick or (), "lot": args.lot or ()}
     with progress("import", total) as advance:
-        summary = _binance(args, files, out, advance) if args.format == "binance" else _npz(args, files, out, advance)
+        summary = _READERS[args.format](args, files, out, {**steps, "advance": advance})
     value = msgspec.to_builtins(summary)
     return Outcome(value, lambda console: _show(console, value, out))
 
 
-def _binance(args: argparse.Namespace, files: list[Path], out: Path, advance: Advance) -> ImportSummary:
+def _binance(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
     from apex.importers.binance import import_binance
 
-    if args.symbol:
-        raise ConfigError("the symbol comes from the messages", "--symbol", "Leave --symbol away")
-    return import_binance(files, out, market=args.market, tick=args.tick or (), lot=args.lot or (),
-                          advance=advance)
+    return import_binance(files, out, market=args.market, **common)
 
 
-def _npz(args: argparse.Namespace, files: list[Path], out: Path, advance: Advance) -> ImportSummary:
+def _cryptofeed(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
+    from apex.importers.cryptofeed import import_cryptofeed
+
+    return import_cryptofeed(files, out, **common)
+
+
+def _csv(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
+    from apex.importers.csv import import_csv
+
+    return import_csv(files, out, columns=args.columns or "", symbol=args.symbol,
+                      kind=MARKETS[args.market or "spot"], **common)
+
+
+def _npz(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
     from apex.importers.hftbacktest import import_hftbacktest
 
-    return import_hftbacktest(files, out, tick=args.tick or (), lot=args.lot or (), symbol=args.symbol,
-                              kind=MARKETS[args.market or "usdm"], advance=advance)
+    return import_hftbacktest(files, out, symbol=args.symbol, kind=MARKETS[args.market or "usdm"], **common)
+
+
+def _tardis(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
+    from apex.importers.tardis import import_tardis
+
+    return import_tardis(files, out, symbol=args.symbol, kind=MARKETS[args.market] if args.market else None, **common)
+
+
+_READERS = {"binance": _binance, "cryptofeed": _cryptofeed, "csv": _csv, "hftbacktest": _npz, "tardis": _tardis}
 
 
 def _show(console: Any, value: dict[str, Any], out: Path) -> None:
     """The summary for people."""
-    grid = value["instruments"][0]
-    rows: list[tuple[str, object]] = [
-        ("instrument", f"{grid['symbol']} ({grid['venue']}), tick {grid['tick']}, lot {grid['lot']}"),
+    grids = value["instruments"]
+    rows: list[tuple[str, object]] = [] if len(grids) != 1 else [
+        ("instrument", f"{grids[0]['symbol']} ({grids[0]['venue']}), tick {grids[0]['tick']}, lot {grids[0]['lot']}")]
+    rows += [
         ("messages", value["messages"]),
         ("level updates", f"{value['level_updates']:,}, {value['level_updates_applied']:,} applied"),
         ("trades", value["trades"]), ("book tickers", value["book_tickers"]), ("snapshots", value["snapshots"]),
     ]
-    for name, text in (("mark_prices", "mark prices"), ("slow_path_messages", "read by the slow path"),
-                       ("ignored_messages", "ignored (streams that a tape does not hold)")):
+    for name, text in (("mark_prices", "mark prices"), ("history_trades", "of the trades, from before the recording"),
+                       ("slow_path_messages", "read by the slow path"),
+                       ("ignored_messages", "ignored (streams that a tape does not hold)"),
+                       ("checksums_right", "checksums right"), ("checksums_wrong", "checksums WRONG"),
+                       ("ticker_bbo_eq", "tickers equal to the book"), ("ticker_bbo_ne", "tickers unlike the book"),
+                       ("venue_time_steps_back", "steps back of the venue's time")):
         if value[name]:
             rows.append((text, value[name]))
     rows += [("sequence gaps", value["sequence_gaps"]), ("crossed books", value["crossed_books"]),
@@ -83,3 +134,6 @@ def _show(console: Any, value: dict[str, Any], out: Path) -> None:
                                       "recorded clocks; replay shifts local times"))
     rows.append(("content hash", value["content_hash"]))
     console.print(pairs(f"Wrote {out}", rows))
+    if len(grids) > 1:
+        console.print(table("Instruments", ("name", "kind", "tick", "lot"),
+                            [(x["name"], x["kind"], x["tick"], x["lot"]) for x in grids]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from math import gcd
 from typing import Literal
 
@@ -70,6 +72,34 @@ class Instrument(msgspec.Struct, frozen=True):
         return num // common, den // common
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What makes two instruments the same: venue and symbol."""
-        return self.venue, self.symbol
+    def key(self) -> tuple[str, str, str]:
+        """What makes two instruments the same: venue, symbol and kind."""
+        return self.venue, self.symbol, self.kind
+
+    @property
+    def called(self) -> tuple[str, str, str]:
+        """What a person may call it, shortest first: symbol, venue:symbol, venue:symbol:kind."""
+        return self.symbol, f"{self.venue}:{self.symbol}", f"{self.venue}:{self.symbol}:{self.kind}"
+
+
+def labels(instruments: Sequence[Instrument]) -> list[str]:
+    """What each instrument is called within a run: the shortest of its names that no other has.
+
+    >>> labels([Instrument("A", "x", "1", "1"), Instrument("A", "y", "1", "1"), Instrument("B", "x", "1", "1")])
+    ['x:A', 'y:A', 'B']
+    """
+    return _shortest(instruments, 0)
+
+
+def names(instruments: Sequence[Instrument]) -> list[str]:
+    """What each instrument of a tape of several is called: venue:symbol, and :kind where a venue has the symbol twice.
+
+    >>> names([Instrument("A", "x", "1", "1"), Instrument("A", "x", "1", "1", "spot"), Instrument("B", "x", "1", "1")])
+    ['x:A:linear', 'x:A:spot', 'x:B']
+    """
+    return _shortest(instruments, 1)
+
+
+def _shortest(instruments: Sequence[Instrument], first: int) -> list[str]:
+    seen = Counter(name for i in instruments for name in i.called)
+    return [next((name for name in i.called[first:] if seen[name] == 1), i.called[-1]) for i in instruments]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import gcd
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +12,19 @@ from apex._core.codecs.binance_reader import BinanceReader, RecordingError, scan
 from apex.domain.decimals import plain, scaled
 from apex.domain.errors import ApexError, ConfigError, InputError
 from apex.domain.instrument import Instrument, Kind
-from apex.importers.binance_frames import FrameProblem, Identity, identity, numbers, ordered, parse
-from apex.importers.common import Advance, ImportSummary, ahead, check_out, pieces, size_of, step_of
+from apex.importers.binance_frames import Identity, identity, numbers, ordered, parse
+from apex.importers.common import (
+    Advance,
+    FrameProblem,
+    ImportSummary,
+    ahead,
+    at_line,
+    check_out,
+    lines,
+    pieces,
+    size_of,
+    step_of,
+)
 from apex.store.writer import TapeWriter
 
 EXACT_PLACES = 8
@@ -92,37 +103,10 @@ def _steps(given: tuple[str | None, str | None], chain: list[Source], who: Ident
     return given[0] or found[0], given[1] or found[1]
 
 
-def _lines(path: Path, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Number and text of the lines that are not blank, of the first `limit` bytes."""
-    number, rest, used = 0, b"", 0
-    try:
-        for piece in pieces(path):
-            parts = (rest + piece).split(b"\n")
-            rest = parts.pop()
-            used += len(piece)
-            for part in parts:
-                number += 1
-                if part.strip():
-                    yield number, part.strip()
-            if limit is not None and used >= limit:
-                return
-    except ApexError as error:
-        raise _at_line(error, path, number + 1) from None
-    if rest.strip():
-        yield number + 1, rest.strip()
-
-
-def _at_line(error: ApexError, path: Path, line: int) -> ApexError:
-    """An error of a file's compression, which knows no lines: the first line that could not be read."""
-    if isinstance(error, InputError) and error.where == str(path):
-        error.where = f"{path}:{line}"
-    return error
-
-
 def _source(path: Path) -> Source:
     """Look at the first line of a file."""
     size = size_of(path)
-    number, line = next(_lines(path), (0, b""))
+    number, line = next(lines(path), (0, b""))
     if number == 0:
         raise InputError("an empty recording", str(path), "Give a recording with at least one line")
     time, _, _ = line.partition(b" ")
@@ -156,7 +140,7 @@ def _identity(chain: list[Source], market: str | None) -> Identity:
 
 
 def _identity_of(path: Path, market: str | None) -> Identity | None:
-    for number, line in _lines(path, SAMPLE):
+    for number, line in lines(path, SAMPLE):
         try:
             found = identity(parse(line.partition(b" ")[2]))
         except FrameProblem as problem:
@@ -270,4 +254,4 @@ def _read_file(path: Path, reader: BinanceReader, who: Identity, tape: TapeWrite
     except FrameProblem as problem:
         raise InputError(str(problem), f"{path}:{reader.line}", problem.do, problem.code) from None
     except ApexError as error:
-        raise _at_line(error, path, reader.line + 1) from None
+        raise at_line(error, path, reader.line + 1) from None

@@ -14,18 +14,11 @@ import msgspec
 
 from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError
+from apex.importers.common import FrameProblem
 
 EVENTS = {"depthUpdate", "trade", "bookTicker", "markPriceUpdate"}
 _PARTIAL = re.compile(r"@depth\d+(@|$)")
 _USDM = 1
-
-
-class FrameProblem(ValueError):
-    """A frame that cannot be used; `do` says what helps, `code` is a short name."""
-
-    def __init__(self, what: str, do: str, code: str = "form") -> None:
-        super().__init__(what)
-        self.do, self.code = do, code
 
 
 class Identity(NamedTuple):

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from apex.domain.decimals import scaled
-from apex.domain.errors import ConfigError, EnvironmentProblem, InputError
-from apex.domain.instrument import Instrument
+from apex.domain.errors import ApexError, ConfigError, EnvironmentProblem, InputError
+from apex.domain.instrument import Instrument, names
 
 PIECE = 1 << 20
 """Bytes of text that are decoded at once."""
@@ -76,14 +76,31 @@ class ImportSummary(msgspec.Struct):
     mark_prices: int = 0
     slow_path_messages: int = 0
     ignored_messages: int = 0
+    received_messages: int = 0
+    channels: dict[str, int] = {}
+    snapshot_levels: int = 0
+    history_trades: int = 0
+    ticker_bbo_eq: int = 0
+    ticker_bbo_ne: int = 0
+    venue_time_steps_back: int = 0
     instruments: list[dict[str, str]] = []
     content_hash: str = ""
 
     def finish(self, instruments: list[Instrument], header: dict[str, Any]) -> None:
         """Take over what the closed tape knows."""
-        self.instruments = [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments]
+        self.instruments = [
+            {"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot, "kind": i.kind, "name": name}
+            for i, name in zip(instruments, names(instruments), strict=True)]
         self.clock_defects, self.feed_min_ns = header["clock_defects"], header["feed_min_ns"]
         self.content_hash = header["content_hash"]
+
+
+class FrameProblem(ValueError):
+    """A frame that cannot be used; `do` says what helps, `code` is a short name. The caller adds file and line."""
+
+    def __init__(self, what: str, do: str, code: str = "form") -> None:
+        super().__init__(what)
+        self.do, self.code = do, code
 
 
 @contextmanager
@@ -134,6 +151,33 @@ def pieces(path: Path, advance: Advance | None = None) -> Iterator[bytes]:
             raise InputError("a zip archive is no recording of lines", str(path), "Unpack it, or use gzip or zstandard")
         else:
             yield from _raw(stream, advance, PIECE)
+
+
+def lines(path: Path, limit: int | None = None, advance: Advance | None = None) -> Iterator[tuple[int, bytes]]:
+    """Number and text of the lines that are not blank, of the first `limit` bytes."""
+    number, rest, used = 0, b"", 0
+    try:
+        for piece in pieces(path, advance):
+            parts = (rest + piece).split(b"\n")
+            rest = parts.pop()
+            used += len(piece)
+            for part in parts:
+                number += 1
+                if part.strip():
+                    yield number, part.strip()
+            if limit is not None and used >= limit:
+                return
+    except ApexError as error:
+        raise at_line(error, path, number + 1) from None
+    if rest.strip():
+        yield number + 1, rest.strip()
+
+
+def at_line(error: ApexError, path: Path, line: int) -> ApexError:
+    """An error of a file's compression, which knows no lines: the first line that could not be read."""
+    if isinstance(error, InputError) and error.where == str(path):
+        error.where = f"{path}:{line}"
+    return error
 
 
 def _raw(stream: Any, advance: Advance | None, size: int = READ) -> Iterator[bytes]:

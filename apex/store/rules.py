@@ -165,7 +165,8 @@ class Rules:
         self._local[owners] = ts[ends]
         if not self.sequence:
             return
-        opened, begins = (flags & _LAST) == 0, kind == _BEGIN
+        opened = (flags & _LAST) == 0
+        begins = (kind == _BEGIN) & opened               # one that closes its message is an empty book
         was_open = np.concatenate(([False], opened[:-1]))
         was_open[starts] = self._open[owners]
         self._note(found, "unclosed_message", was_open & (ts != before), at)
