@@ -135,5 +135,5 @@ def _show(console: Any, value: dict[str, Any], out: Path) -> None:
     rows.append(("content hash", value["content_hash"]))
     console.print(pairs(f"Wrote {out}", rows))
     if len(grids) > 1:
-        console.print(table("Instruments", ("name", "kind", "tick", "lot"),
-                            [(x["name"], x["kind"], x["tick"], x["lot"]) for x in grids]))
+        console.print(table("Instruments", ("name", "tick", "lot"),
+                            [(name, x["tick"], x["lot"]) for name, x in zip(value["names"], grids, strict=True)]))

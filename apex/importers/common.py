@@ -54,8 +54,18 @@ class ImportSummary(msgspec.Struct):
     mark_prices, slow_path_messages, ignored_messages : int
         Mark prices; frames in another than the known form, read slowly; frames that a tape does not hold, which are
         those of other streams and trades of no quantity.
+    received_messages, channels
+        Messages of the sockets, and how many of them each channel brought (recordings that hold more than messages).
+    snapshot_levels, history_trades : int
+        Levels of the snapshots; trades from before the subscription (rows SNAPSHOT | NOT_MARKET).
+    ticker_bbo_eq, ticker_bbo_ne : int
+        Tickers whose best bid and ask are those of the book then, and others (Coinbase, where both share a socket).
+    venue_time_steps_back : int
+        Book messages whose venue time was before that of the book's message before; they take that one's.
     instruments : list
         Symbol, venue, tick and lot.
+    names : list
+        What they are called on a tape of several: venue:symbol[:kind].
     content_hash : str
         The tape's.
     """
@@ -84,13 +94,13 @@ class ImportSummary(msgspec.Struct):
     ticker_bbo_ne: int = 0
     venue_time_steps_back: int = 0
     instruments: list[dict[str, str]] = []
+    names: list[str] = []
     content_hash: str = ""
 
     def finish(self, instruments: list[Instrument], header: dict[str, Any]) -> None:
         """Take over what the closed tape knows."""
-        self.instruments = [
-            {"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot, "kind": i.kind, "name": name}
-            for i, name in zip(instruments, names(instruments), strict=True)]
+        self.instruments = [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments]
+        self.names = names(instruments)
         self.clock_defects, self.feed_min_ns = header["clock_defects"], header["feed_min_ns"]
         self.content_hash = header["content_hash"]
 

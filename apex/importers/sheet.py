@@ -159,13 +159,16 @@ class Sheet:
         self._put(draft, _DOWN, draft.clock, draft.last, [(NO_SIDE, 0, 0)], 0)
 
     def trade(self, draft: Draft, ts: int, sequence: int, side: int, price: Any, quantity: Any, flags: int = 0) -> None:
-        """A trade; `side` is the aggressor's."""
+        """A trade; `side` is the aggressor's. One of no quantity is left out."""
+        ticks, lots = draft.price[price], draft.lots[quantity]
+        if lots < 0:
+            raise FrameProblem(f"a trade of {quantity}", "The line is damaged", "quantity")
+        if lots == 0:
+            self.summary.ignored_messages += 1
+            return
         self.summary.trades += 1
         if flags & FLAGS["SNAPSHOT"]:
             self.summary.history_trades += 1
-        ticks, lots = draft.price[price], draft.lots[quantity]
-        if lots <= 0:
-            raise FrameProblem(f"a trade of {quantity}", "The line is damaged", "quantity")
         self._put(draft, _TRADE, ts, sequence, [(side, ticks, lots)], flags)
 
     def quote(self, draft: Draft, ts: int, sequence: int, bid: Level, ask: Level) -> None:
