@@ -1,13 +1,15 @@
-"""`apex tape`: look at a tape, its book at a time, its rows; export it; check it."""
+"""`apex tape`: look at a tape, its book at a time, its rows; export it, check it, cut and merge."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apex.app.console import Outcome, common_options, note, pairs, progress, stamp, table, time_ns
 from apex.domain.errors import ConfigError
-from apex.domain.instrument import Instrument
+from apex.domain.instrument import names
 from apex.store.tape import Tape
 
 if TYPE_CHECKING:
@@ -18,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
 
-    def action(name: str, text: str) -> argparse.ArgumentParser:
+    def action(name: str, text: str, count: str | None = None) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         common_options(sub)
-        sub.add_argument("tape", metavar="TAPE", help="a tape file")
+        sub.add_argument("tape", metavar="TAPE", nargs=count, help="tape files" if count else "a tape file")
         return sub
 
     action("info", "what the tape holds")
@@ -30,27 +32,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--final", action="store_true", help="after the last event")
     when.add_argument("--at", type=time_ns, action="append", metavar="NS",
                       help="recorded local time, UTC ns (repeatable)")
-    bbo.add_argument("--instrument", metavar="I", help="symbol, venue:symbol or index (all)")
+    bbo.add_argument("--instrument", metavar="I", help="symbol, venue:symbol[:kind] or index (all)")
     head = action("head", "the first rows")
     head.add_argument("-n", "--count", type=int, default=20, metavar="N", help="how many rows (20)")
     head.add_argument("--start", type=int, default=0, metavar="ROW", help="first row (0)")
-    export = action("export", "all rows to Parquet or CSV")
-    export.add_argument("--out", required=True, metavar="FILE", help="ends in .parquet or .csv")
+    export = action("export", "all rows to Parquet, Arrow or CSV, or one instrument to hftbacktest's npz")
+    export.add_argument("--out", required=True, metavar="FILE", help="ends in .parquet, .arrow, .feather, .csv or .npz")
+    export.add_argument("--instrument", metavar="I", help="npz: which one, where the tape has several")
+    export.add_argument("--feed-shift", type=_shift, metavar="NS|auto",
+                        help="npz: added to local times; auto: what makes a negative least feed latency 0 (0)")
+    part = action("cut", "the rows of a span of local time, with the books at its start")
+    part.add_argument("--from", dest="start", type=time_ns, metavar="NS", help="first recorded local time")
+    part.add_argument("--to", dest="stop", type=time_ns, metavar="NS", help="last recorded local time")
+    part.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
+    joined = action("merge", "several tapes as one: several instruments, or parts that follow each other", "+")
+    joined.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
     action("verify", "recompute the content hash and check every rule of sequence")
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Open the tape and do the action."""
-    actions = {"info": _info, "bbo": _bbo, "head": _head, "export": _export, "verify": _verify}
+    actions = {"info": _info, "bbo": _bbo, "head": _head, "export": _export, "cut": _cut, "verify": _verify}
+    if args.action == "merge":
+        return _merge(args)
     with Tape.open(args.tape) as tape:
         return actions[args.action](tape, args)
 
 
-def _name(instruments: list[Instrument], index: int) -> str:
-    """The symbol, with its venue where the symbol alone does not say which."""
-    x = instruments[index]
-    same = sum(other.symbol == x.symbol for other in instruments)
-    return x.symbol if same == 1 else f"{x.venue}:{x.symbol}"
+def _shift(text: str) -> int | str:
+    """Nanoseconds, or "auto"."""
+    return text if text == "auto" else time_ns(text)
+
+
+def _names(tape: Tape) -> list[str]:
+    """The symbol of a tape's only instrument; venue:symbol[:kind] where there are several."""
+    return [x.symbol for x in tape.instruments] if len(tape.instruments) == 1 else names(tape.instruments)
 
 
 def _info(tape: Tape, args: argparse.Namespace) -> Outcome:
@@ -89,12 +105,12 @@ def _chosen(tape: Tape, wanted: str | None) -> list[int]:
     every = list(range(len(tape.instruments)))
     if wanted is None:
         return every
-    names = [(str(i), x.symbol, f"{x.venue}:{x.symbol}") for i, x in enumerate(tape.instruments)]
-    for place in (2, 1, 0):
-        found = [i for i in every if names[i][place] == wanted]
+    called = [(str(i), *x.called) for i, x in enumerate(tape.instruments)]
+    for place in (3, 2, 1, 0):
+        found = [i for i in every if called[i][place] == wanted]
         if found:
             return found
-    known = ", ".join(name for _, _, name in names)
+    known = ", ".join(names(tape.instruments))
     raise ConfigError(f"the tape has no instrument {wanted!r}", "--instrument", f"It has: {known}")
 
 
@@ -108,11 +124,12 @@ def _bbo(tape: Tape, args: argparse.Namespace) -> Outcome:
         with progress("bbo", len(tape.batches)) as advance:
             by_instrument.append(touches(tape, index, times, advance))
     value: list[dict[str, Any]] = []
+    called = _names(tape)
     for at in range(len(times)):
         for index, found in zip(chosen, by_instrument, strict=True):
             touch, x = found[at], tape.instruments[index]
             value.append({
-                "ts": touch.ts, "instrument": _name(tape.instruments, index),
+                "ts": touch.ts, "instrument": called[index],
                 "bid": None if touch.bid_ticks is None else x.price(touch.bid_ticks),
                 "bid_quantity": None if touch.bid_lots is None else x.quantity(touch.bid_lots),
                 "ask": None if touch.ask_ticks is None else x.price(touch.ask_ticks),
@@ -169,9 +186,68 @@ def _short(flags: str) -> str:
 def _export(tape: Tape, args: argparse.Namespace) -> Outcome:
     from apex.store.export import export
 
+    if args.out.endswith(".npz"):
+        return _npz(tape, args)
+    if args.instrument is not None or args.feed_shift is not None:
+        raise ConfigError("only npz holds one instrument, with shifted times", "--instrument, --feed-shift",
+                          "End --out in .npz, or leave them away")
     with progress("export", tape.row_count) as advance:
         rows = export(tape, args.out, advance)
     return Outcome({"rows": rows, "out": args.out}, f"{rows:,} rows to {args.out}")
+
+
+def _npz(tape: Tape, args: argparse.Namespace) -> Outcome:
+    from apex.store.npz import export_npz, feed_shift
+
+    chosen = _chosen(tape, args.instrument)
+    if len(chosen) != 1:
+        raise ConfigError("hftbacktest's array holds one instrument", "--instrument",
+                          f"Choose one of: {', '.join(_names(tape)[i] for i in chosen)}")
+    shift = feed_shift(tape, chosen[0]) if args.feed_shift == "auto" else args.feed_shift or 0
+    with progress("export", tape.row_count) as advance:
+        found = export_npz(tape, Path(args.out), chosen[0], shift, advance)
+    if (tape.header["feed_min_ns"] or 0) + shift < 0:
+        note("some local times are before their venue times: hftbacktest wants --feed-shift auto")
+    value = {"rows": found.rows, "out": args.out, "instrument": _names(tape)[chosen[0]], "feed_shift_ns": shift,
+             "split_rows": found.split, "left_out": found.left_out}
+    without = ", ".join(f"{count:,} {kind}" for kind, count in found.left_out.items())
+    return Outcome(value, f"{found.rows:,} rows to {args.out}, {found.split:,} of the tape's in two"
+                          + (f"; left out, which the format cannot hold: {without}" if without else ""))
+
+
+def _written(header: dict[str, Any], out: str) -> Outcome:
+    value = {"rows": header["row_count"], "out": out, "first_ts": header["first_ts"], "last_ts": header["last_ts"],
+             "instruments": header["instruments"], "content_hash": header["content_hash"]}
+    return Outcome(value, f"{header['row_count']:,} rows of {len(header['instruments'])} instruments to {out}, "
+                          f"{stamp(header['first_ts'])} to {stamp(header['last_ts'])}")
+
+
+def _cut(tape: Tape, args: argparse.Namespace) -> Outcome:
+    from apex.store.edit import cut
+
+    _check_out([tape.path], args.out)
+    if args.start is None and args.stop is None:
+        raise ConfigError("a part needs its times", "--from, --to", "Give one of them, or both")
+    with progress("cut", 2 * len(tape.batches)) as advance:
+        return _written(cut(tape, Path(args.out), args.start, args.stop, advance), args.out)
+
+
+def _merge(args: argparse.Namespace) -> Outcome:
+    from apex.store.edit import merge
+
+    paths = [Path(name) for name in args.tape]
+    _check_out(paths, args.out)
+    with ExitStack() as stack:
+        tapes = [stack.enter_context(Tape.open(path)) for path in paths]
+        with progress("merge", sum(len(tape.batches) for tape in tapes)) as advance:
+            return _written(merge(tapes, Path(args.out), advance), args.out)
+
+
+def _check_out(paths: list[Path], out: str) -> None:
+    """Refuse to write a tape over one that is read."""
+    for path in paths:
+        if path.exists() and Path(out).exists() and path.samefile(out):
+            raise ConfigError("the tape would replace the one it is made from", "--out", "Name another file")
 
 
 def _verify(tape: Tape, args: argparse.Namespace) -> Outcome:

@@ -1,6 +1,7 @@
 """hftbacktest's event arrays (.npz, .npy) to a tape, one row an event.
 
-Source: hftbacktest 2.4, `hftbacktest/types.py` (event_dtype and the flags below).
+Source: hftbacktest 2.4, `hftbacktest/types.py` (event_dtype and the flags, which `apex.store.npz` has). A row of the
+local side only whose exch_ts is 0 has no venue time, as the export writes it.
 """
 
 from __future__ import annotations
@@ -25,20 +26,28 @@ from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument, Kind
 from apex.importers.common import Advance, ImportSummary, check_out, reading, size_of, step_of
+from apex.store.npz import (
+    BUY_EVENT,
+    DEPTH_BBO_EVENT,
+    DEPTH_CLEAR_EVENT,
+    DEPTH_EVENT,
+    DEPTH_SNAPSHOT_EVENT,
+    EXACT,
+    EXCH_EVENT,
+    LOCAL_EVENT,
+    SELL_EVENT,
+    TRADE_EVENT,
+)
 from apex.store.writer import TapeWriter
 
 Array = NDArray[Any]
 FIELDS = ("ev", "exch_ts", "local_ts", "px", "qty")
 KINDS_OF_FIELDS = ("uiiff", "iiiff")
-EXCH_EVENT, LOCAL_EVENT, BUY_EVENT, SELL_EVENT = 1 << 31, 1 << 30, 1 << 29, 1 << 28
-DEPTH_EVENT, TRADE_EVENT, DEPTH_CLEAR_EVENT, DEPTH_SNAPSHOT_EVENT, DEPTH_BBO_EVENT = 1, 2, 3, 4, 5
 KIND_OF = {
     DEPTH_EVENT: KINDS["BOOK_LEVEL"], TRADE_EVENT: KINDS["TRADE"], DEPTH_CLEAR_EVENT: KINDS["BOOK_CLEAR"],
     DEPTH_SNAPSHOT_EVENT: KINDS["BOOK_LEVEL"], DEPTH_BBO_EVENT: KINDS["QUOTE"],
 }
 CHUNK_ROWS = 1 << 18
-EXACT = 2**53
-"""Integers up to here are doubles exactly."""
 DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, UnicodeDecodeError, struct.error)
 """What zipfile raises for an archive that is damaged, encrypted or packed in a way it does not know."""
 BAD_HEADER = (ValueError, SyntaxError, TypeError, LookupError, RecursionError, tokenize.TokenError)
@@ -225,6 +234,7 @@ def _events(rows: Array, following: Array, grids: tuple[Grid, Grid], order: Orde
     flags = np.where(here, FLAGS["AT_LOCAL"], 0) | np.where(there, FLAGS["AT_VENUE"], 0)
     flags |= np.where(kind == DEPTH_SNAPSHOT_EVENT, FLAGS["SNAPSHOT"], 0)
     flags |= np.where(clear & ~whole, FLAGS["CLEAR_TO"], 0)
+    flags |= np.where(~there & (rows["exch_ts"] == 0), FLAGS["NO_VENUE_TIME"], 0)
     events["flags"] = flags | np.where(_last(rows, here, following), FLAGS["LAST_IN_BATCH"], 0)
     return events, order
 

@@ -1,4 +1,4 @@
-"""Tapes to Parquet and CSV: the columns of the canonical event, with names and exact decimals beside the integers."""
+"""Tapes to Parquet, Arrow and CSV: the columns of the canonical event, with names and exact decimals beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apex.store.files import AtomicFile, disk_errors
 from apex.store.layout import Array, instrument_table
 from apex.store.tape import Tape
 
-SUFFIXES = (".parquet", ".csv")
+SUFFIXES = (".parquet", ".arrow", ".feather", ".csv")
 GROUP_ROWS = 1 << 18
 PRICED = ("BOOK_LEVEL", "TRADE", "QUOTE", "MARK", "FILL")
 SIZED = ("BOOK_LEVEL", "TRADE", "QUOTE", "FILL")
@@ -25,7 +25,7 @@ _INT64_MAX = np.iinfo(np.int64).max
 
 
 def export(tape: Tape, out: str | Path, advance: Callable[[int], None] = lambda done: None) -> int:
-    """Write all events of a tape to a Parquet or CSV file, by its suffix; the number of rows.
+    """Write all events of a tape to a Parquet, Arrow IPC (Feather) or CSV file, by its suffix; the number of rows.
 
     Integer columns are those of EVENT_DTYPE. `kind_name`, `side_name` and `symbol` are text. `price` and `quantity` are
     exact decimals (CSV: text without trailing zeros), null where a kind has none. Written whole or not at all.
@@ -34,7 +34,7 @@ def export(tape: Tape, out: str | Path, advance: Callable[[int], None] = lambda 
     ----------
     tape : Tape
     out : path
-        Ends in .parquet or .csv.
+        Ends in one of SUFFIXES.
     advance : callable
         Told the number of rows done.
 
@@ -47,7 +47,8 @@ def export(tape: Tape, out: str | Path, advance: Callable[[int], None] = lambda 
     """
     out = Path(out)
     if out.suffix not in SUFFIXES:
-        raise ConfigError(f"the suffix {out.suffix!r} names no format", str(out), f"End it in {' or '.join(SUFFIXES)}")
+        raise ConfigError(f"the suffix {out.suffix!r} names no format", str(out),
+                          f"End it in {', '.join(SUFFIXES)} or .npz")
     if out.exists() and out.samefile(tape.path):
         raise ConfigError("the table would replace its tape", str(out), "Name another file with --out")
     text = out.suffix == ".csv"
@@ -56,7 +57,7 @@ def export(tape: Tape, out: str | Path, advance: Callable[[int], None] = lambda 
         import pyarrow as pa
 
         schema = _schema(tape.instruments, text)
-        with pa.OSFile(str(file.temp), "wb") as stream, _writer(stream, schema, text) as writer:
+        with pa.OSFile(str(file.temp), "wb") as stream, _writer(stream, schema, out.suffix) as writer:
             for rows in tape.chunks(GROUP_ROWS):
                 writer.write_batch(_batch(rows, tape.instruments, schema))
                 done += len(rows)
@@ -64,8 +65,12 @@ def export(tape: Tape, out: str | Path, advance: Callable[[int], None] = lambda 
     return done
 
 
-def _writer(stream: Any, schema: Any, text: bool) -> Any:
-    if text:
+def _writer(stream: Any, schema: Any, suffix: str) -> Any:
+    if suffix in (".arrow", ".feather"):
+        from pyarrow import ipc
+
+        return ipc.new_file(stream, schema, options=ipc.IpcWriteOptions(compression="zstd"))
+    if suffix == ".csv":
         from pyarrow import csv
 
         return csv.CSVWriter(stream, schema, write_options=csv.WriteOptions(quoting_style="needed"))
