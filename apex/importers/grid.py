@@ -46,12 +46,12 @@ def decimal(text: str | int) -> tuple[int, int]:
 
 
 def nearest(text: str | int, places: int) -> int:
-    """A decimal in 10**-places, to the nearest, halves away from zero."""
+    """A decimal in 10**-places, to the nearest, halves away from zero; a FrameProblem beyond 2^60 of them."""
     value, own = decimal(text)
-    if own <= places:
-        return int(value * 10 ** (places - own))
-    size = 10 ** (own - places)
-    count = (2 * abs(value) + size) // (2 * size)
+    size = 10 ** max(own - places, 0)
+    count = (2 * abs(value) * 10 ** max(places - own, 0) + size) // (2 * size)
+    if count > UNITS_MAX:
+        raise FrameProblem(f"{text} is more than 2^60 units of 10^-{places}", "The line is damaged", "wide")
     return int(count if value >= 0 else -count)
 
 
@@ -105,6 +105,8 @@ class Grid(dict[Any, int]):
         top = max(self.places, MARK_PLACES)
         size = self.size * 10 ** (top - self.places)
         count = (value * 10 ** (top - MARK_PLACES) + size // 2) // size
+        if abs(count) > UNITS_MAX:
+            raise FrameProblem(f"{text} is more than 2^60 steps of {self.step}", "Give a coarser step", "wide")
         return count, value - count * size // 10 ** (top - MARK_PLACES)
 
     def found(self, venues_own: str = "") -> str:

@@ -141,6 +141,7 @@ class Binance(Venue):
                 self.joined.add(symbol)
             return
         self.sheet.snapshot(draft, ms(m["T"]) if "T" in m else 0, last, m["bids"], m["asks"])
-        while kept:
-            self._apply(draft, kept.pop(0))
+        for delta in kept:
             self.sheet.end()                         # each is a message of its own
+            self._apply(draft, delta)
+        kept.clear()
