@@ -19,16 +19,17 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from apex.domain.errors import ApexError, ConfigError, InputError
+from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Kind
 from apex.importers.common import Advance, FrameProblem, ImportSummary, check_out, lines, size_of
-from apex.importers.grid import Draft, Facts, Steps
+from apex.importers.grid import Draft, Facts, Steps, decimal
 from apex.importers.moments import us
 from apex.importers.sheet import BUY, NO_SIDE, SELL, FullBook, Level, Sheet, convert, of_full_books
 
 SAMPLE = 4096
 """Messages from which instruments and grids are found first."""
 SIDES = {"buy": BUY, "sell": SELL, "bid": BUY, "ask": SELL, "unknown": NO_SIDE, "": NO_SIDE}
+TRUTH = {"true": True, "false": False}
 SPOT = {
     "ascendex", "binance", "binance-us", "binance-jersey", "binance-dex", "bitfinex", "bitflyer", "bitstamp",
     "bybit-spot", "coinbase", "crypto-com", "gate-io", "gemini", "hitbtc", "huobi", "kraken", "kucoin", "okcoin",
@@ -61,7 +62,7 @@ class Message(NamedTuple):
     local: int
     rank: int
     number: int
-    line: int
+    lines: list[int]
     rows: list[list[str]]
 
 
@@ -164,7 +165,7 @@ def _messages(table: Table, number: int, told: Callable[[int, int], None] | None
             raise InputError("local time goes back", f"{table.path}:{line}", "Sort the table by local_timestamp",
                              "order")
         last = local
-        yield Message(local, table.rank, number, line, [cells for _, _, cells in taken])
+        yield Message(local, table.rank, number, [at for _, at, _ in taken], [cells for _, _, cells in taken])
 
 
 class Reader:
@@ -183,25 +184,22 @@ class Reader:
     def take(self, message: Message) -> None:
         """One message; errors get file and line."""
         table = self.tables[message.number]
-        where = f"{table.path}:{message.line}"
         self.sheet.now = message.local
         self.rows += len(message.rows)
-        mine = [row for row in message.rows if self._is_mine(table, row, where)]
+        mine = [row for line, row in zip(message.lines, message.rows, strict=True) if self._is_mine(table, row, line)]
         self.sheet.summary.ignored_messages += len(message.rows) - len(mine)
         if not mine or self.draft is None:
             return
         try:
             self.takers[table.form](self.draft, table, mine)
         except FrameProblem as problem:
-            raise InputError(str(problem), where, problem.do, problem.code) from None
+            raise InputError(str(problem), _culprit(table, message), problem.do, problem.code) from None
         except (KeyError, ValueError) as error:
-            raise InputError(f"a cell that is not understood: {error}", where, "The line is damaged", "form") from None
-        except ApexError as error:
-            error.where = error.where or where
-            raise
+            raise InputError(f"a cell that is not understood: {error}", _culprit(table, message), "The line is damaged",
+                             "form") from None
         self.sheet.end()
 
-    def _is_mine(self, table: Table, row: list[str], where: str) -> bool:
+    def _is_mine(self, table: Table, row: list[str], line: int) -> bool:
         exchange, symbol = row[table.columns["exchange"]], row[table.columns["symbol"]]
         if self.symbol is not None and symbol != self.symbol:
             return False
@@ -209,7 +207,8 @@ class Reader:
             kind = self.kind or ("spot" if exchange in SPOT else "inverse" if exchange in INVERSE else "linear")
             self.draft = self.sheet.draft(exchange, symbol, Facts(kind))
         if (exchange, symbol) != (self.draft.venue, self.draft.symbol):
-            raise InputError(f"{exchange}:{symbol} is not {self.draft.venue}:{self.draft.symbol} as before", where,
+            raise InputError(f"{exchange}:{symbol} is not {self.draft.venue}:{self.draft.symbol} as before",
+                             f"{table.path}:{line}",
                              "Import each instrument to a tape of its own, or choose one with --symbol", "symbol")
         return True
 
@@ -220,8 +219,7 @@ class Reader:
         """Rule 2."""
         sheet, c = self.sheet, table.columns
         side, price, amount = c["side"], c["price"], c["amount"]
-        words = {"true": True, "false": False}
-        for snapshot, run in groupby(rows, key=lambda row: words[row[c["is_snapshot"]].lower()]):
+        for snapshot, run in groupby(rows, key=lambda row: TRUTH[row[c["is_snapshot"]].lower()]):
             taken = list(run)
             ts = self._times(table, taken)
             sides = [SIDES[row[side]] for row in taken]
@@ -277,3 +275,20 @@ class Reader:
             funding = row[c["funding_timestamp"]]
             self.sheet.mark(draft, us(row[c["timestamp"]]), mark, index or mark, row[c["funding_rate"]] or 0,
                             us(funding) if funding else 0)
+
+
+def _culprit(table: Table, message: Message) -> str:
+    """File and line of the first row of a message whose cells are not what they should be; else of its first row."""
+    words = {"exchange", "symbol", "id"}
+    for line, row in zip(message.lines, message.rows, strict=True):
+        for name, at in table.columns.items():
+            cell = row[at]
+            try:
+                sound = (cell in SIDES and (cell != "" or table.form == "trades") if name == "side" else
+                         cell.lower() in TRUTH if name == "is_snapshot" else
+                         name in words or not cell or decimal(cell)[0] >= 0 or "rate" in name)
+            except FrameProblem:
+                sound = False
+            if not sound:
+                return f"{table.path}:{line}"
+    return f"{table.path}:{message.lines[0]}"
