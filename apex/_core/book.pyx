@@ -499,9 +499,12 @@ cdef class Book:
 
     def levels(self, int side, int count=-1):
         _check_side(side)
-        cdef int64_t tick = self.data.bid.best if side == BUY else self.data.ask.best
-        if count < 0:
-            return _all_levels(&self.data.bid if side == BUY else &self.data.ask, side, tick)
+        cdef const BookSide* s = &self.data.bid if side == BUY else &self.data.ask
+        cdef int64_t tick = s.best, i
+        if count < 0:                                # all, sorted: a walk looks through the far ones at each step
+            found = [(s.base + i, s.lots[i]) for i in range(WINDOW) if s.lots[i]]
+            found += [(s.far_ticks[i], s.far_lots[i]) for i in range(s.far_mask + 1) if s.far_ticks[i] != FAR_EMPTY]
+            return sorted([x for x in found if (x[0] <= tick if side == BUY else x[0] >= tick)], reverse=side == BUY)
         found = []
         while tick != NO_BID and tick != NO_ASK and len(found) != count:
             found.append((tick, book_quantity(self.data, side, tick)))
@@ -556,15 +559,6 @@ cdef class Book:
     def _check(self):
         _check_one(&self.data.bid, BUY, self.compat)
         _check_one(&self.data.ask, SELL, self.compat)
-
-
-cdef list _all_levels(const BookSide* s, int side, int64_t best):
-    """Every level from the best on; O(n log n), where walking from level to level looks through the far ones each time."""
-    cdef int64_t i
-    found = [(s.base + i, s.lots[i]) for i in range(WINDOW) if s.lots[i]]
-    found += [(s.far_ticks[i], s.far_lots[i]) for i in range(s.far_mask + 1) if s.far_ticks[i] != FAR_EMPTY]
-    found.sort(reverse=side == BUY)
-    return [level for level in found if (level[0] <= best if side == BUY else level[0] >= best)]
 
 
 cdef _check_side(int side):

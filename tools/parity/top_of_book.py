@@ -1,13 +1,15 @@
 """Best bid and ask of an exported array as hftbacktest 2.4.4 sees them. Runs in the parity environment, never in ours.
 
-    top_of_book.py ARRAY.npz TICK LOT TIMES.npy OUT.npy
+    top_of_book.py JOBS.json       a list of {"array": npz, "tick", "lot", "times": npy, "out": npy}
 
-At each local time of TIMES: bid tick, bid quantity, ask tick, ask quantity (0 for a side that is empty).
+`out` has a row for each local time of `times`: bid tick, bid quantity, ask tick, ask quantity (0 for an empty side).
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,17 +39,18 @@ def walk(hbt: Any, times: Any, found: Any) -> int:
 
 def main() -> None:
     """See the top."""
-    array, tick, lot, times, out = sys.argv[1:]
-    with np.load(array) as archive:
-        validate_event_order(archive["data"])
-    asset = BacktestAsset().data([array]).linear_asset(1.0).tick_size(float(tick)).lot_size(float(lot))
-    asset = asset.constant_order_latency(0, 0).risk_adverse_queue_model().no_partial_fill_exchange()
-    hbt = HashMapMarketDepthBacktest([asset.trading_value_fee_model(0.0, 0.0)])
-    wanted = np.load(times)
-    found = np.zeros((len(wanted), 4))
-    count = walk(hbt, wanted, found)
-    hbt.close()
-    np.save(out, found[:count])
+    for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+        with np.load(job["array"]) as archive:
+            validate_event_order(archive["data"])
+        asset = BacktestAsset().data([job["array"]]).linear_asset(1.0)
+        asset = asset.tick_size(float(job["tick"])).lot_size(float(job["lot"])).trading_value_fee_model(0.0, 0.0)
+        asset = asset.constant_order_latency(0, 0).risk_adverse_queue_model().no_partial_fill_exchange()
+        hbt = HashMapMarketDepthBacktest([asset])
+        wanted = np.load(job["times"])
+        found = np.zeros((len(wanted), 4))
+        count = walk(hbt, wanted, found)
+        hbt.close()
+        np.save(job["out"], found[:count])
 
 
 if __name__ == "__main__":
