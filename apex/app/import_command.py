@@ -123,7 +123,7 @@ def _show(console: Any, value: dict[str, Any], out: Path) -> None:
                        ("checksums_right", "checksums right"), ("checksums_wrong", "checksums WRONG"),
                        ("ticker_bbo_eq", "tickers equal to the book"), ("ticker_bbo_ne", "tickers unlike the book"),
                        ("venue_time_steps_back", "steps back of the venue's time")):
-        if value[name]:
+        if value.get(name):
             rows.append((text, value[name]))
     rows += [("sequence gaps", value["sequence_gaps"]), ("crossed books", value["crossed_books"]),
              ("in sync at the end", value["synced"])]

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from apex.app.console import Outcome, common_options, note, pairs, progress, stamp, table, time_ns
 from apex.domain.errors import ConfigError
-from apex.domain.instrument import names
+from apex.domain.instrument import labels, names
 from apex.store.tape import Tape
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+MANY = {"cryptofeed", "databento"}
+"""Sources whose tapes hold instruments of any number of venues."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +69,9 @@ def _shift(text: str) -> int | str:
 
 
 def _names(tape: Tape) -> list[str]:
-    """The symbol of a tape's only instrument; venue:symbol[:kind] where there are several."""
-    return [x.symbol for x in tape.instruments] if len(tape.instruments) == 1 else names(tape.instruments)
+    """What the instruments are called: venue:symbol[:kind] on tapes of formats that bring many, else the shortest."""
+    many = MANY & set(tape.header["source"].split("+"))
+    return names(tape.instruments) if many else labels(tape.instruments)
 
 
 def _info(tape: Tape, args: argparse.Namespace) -> Outcome:

@@ -54,18 +54,8 @@ class ImportSummary(msgspec.Struct):
     mark_prices, slow_path_messages, ignored_messages : int
         Mark prices; frames in another than the known form, read slowly; frames that a tape does not hold, which are
         those of other streams and trades of no quantity.
-    received_messages, channels
-        Messages of the sockets, and how many of them each channel brought (recordings that hold more than messages).
-    snapshot_levels, history_trades : int
-        Levels of the snapshots; trades from before the subscription (rows SNAPSHOT | NOT_MARKET).
-    ticker_bbo_eq, ticker_bbo_ne : int
-        Tickers whose best bid and ask are those of the book then, and others (Coinbase, where both share a socket).
-    venue_time_steps_back : int
-        Book messages whose venue time was before that of the book's message before; they take that one's.
     instruments : list
         Symbol, venue, tick and lot.
-    names : list
-        What they are called on a tape of several: venue:symbol[:kind].
     content_hash : str
         The tape's.
     """
@@ -86,6 +76,33 @@ class ImportSummary(msgspec.Struct):
     mark_prices: int = 0
     slow_path_messages: int = 0
     ignored_messages: int = 0
+    instruments: list[dict[str, str]] = []
+    content_hash: str = ""
+
+    def finish(self, instruments: list[Instrument], header: dict[str, Any]) -> None:
+        """Take over what the closed tape knows."""
+        self.instruments = [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments]
+        self.clock_defects, self.feed_min_ns = header["clock_defects"], header["feed_min_ns"]
+        self.content_hash = header["content_hash"]
+
+
+class FeedSummary(ImportSummary):
+    """What is found besides in recordings of several channels, which may be of several instruments.
+
+    Attributes
+    ----------
+    received_messages, channels
+        Messages of the sockets, and how many of them each channel brought (recordings that hold more than messages).
+    snapshot_levels, history_trades : int
+        Levels of the snapshots; trades from before the subscription (rows SNAPSHOT | NOT_MARKET).
+    ticker_bbo_eq, ticker_bbo_ne : int
+        Tickers whose best bid and ask are those of the book then, and others (Coinbase, where both share a socket).
+    venue_time_steps_back : int
+        Book messages whose venue time was before that of the book's message before; they take that one's.
+    names : list
+        What the instruments are called: venue:symbol[:kind].
+    """
+
     received_messages: int = 0
     channels: dict[str, int] = {}
     snapshot_levels: int = 0
@@ -93,16 +110,12 @@ class ImportSummary(msgspec.Struct):
     ticker_bbo_eq: int = 0
     ticker_bbo_ne: int = 0
     venue_time_steps_back: int = 0
-    instruments: list[dict[str, str]] = []
     names: list[str] = []
-    content_hash: str = ""
 
     def finish(self, instruments: list[Instrument], header: dict[str, Any]) -> None:
         """Take over what the closed tape knows."""
-        self.instruments = [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments]
+        super().finish(instruments, header)
         self.names = names(instruments)
-        self.clock_defects, self.feed_min_ns = header["clock_defects"], header["feed_min_ns"]
-        self.content_hash = header["content_hash"]
 
 
 class FrameProblem(ValueError):

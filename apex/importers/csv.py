@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument, Kind
-from apex.importers.common import Advance, FrameProblem, ImportSummary, check_out, lines, size_of, step_of
+from apex.importers.common import Advance, FeedSummary, FrameProblem, check_out, lines, size_of, step_of
 from apex.importers.grid import Draft, Facts, Steps
 from apex.importers.moments import any_time
 from apex.importers.sheet import BUY, NO_SIDE, SELL, Level, Sheet
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 def import_csv(
     files: list[Path], out: Path, *, columns: str, tick: Sequence[str], lot: Sequence[str], symbol: str | None = None,
     kind: Kind = "spot", advance: Advance | None = None,
-) -> ImportSummary:
+) -> FeedSummary:
     """Import tables of one instrument.
 
     Parameters

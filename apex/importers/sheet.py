@@ -17,7 +17,7 @@ from apex._core.book import Book
 from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, SIDES, pack
 from apex.domain.errors import InputError
 from apex.domain.instrument import Instrument
-from apex.importers.common import FrameProblem, ImportSummary
+from apex.importers.common import FeedSummary, FrameProblem
 from apex.importers.grid import Draft, Facts, Grid, Key, Steps, Unsure, decimal, nearest
 from apex.store.tape import TapeWriter
 
@@ -53,7 +53,7 @@ class Sheet:
     now : int
         Local time of the message, ns; the reader of the recording sets it.
     learning : bool
-    summary : ImportSummary
+    summary : FeedSummary
     """
 
     def __init__(self, steps: Steps, tape: TapeWriter | None = None, instruments: Sequence[Instrument] = (),
@@ -61,7 +61,7 @@ class Sheet:
         self.steps, self.tape, self.guessed, self.synced = steps, tape, guessed, synced
         self.learning = tape is None
         self.drafts: dict[Key, Draft] = {}
-        self.summary = ImportSummary(channels={})
+        self.summary = FeedSummary(channels={})
         self.now = 0
         self._known = {x.key: (number, x) for number, x in enumerate(instruments)}
         self.books = [Book(synced=synced) for _ in instruments]
@@ -280,7 +280,7 @@ class Sheet:
         for number, book in enumerate(self.books):
             book.apply(*packed, instrument=number)
 
-    def finish(self) -> ImportSummary:
+    def finish(self) -> FeedSummary:
         """Write what is left; the summary but for what the closed tape knows."""
         self.end()
         self.flush()
@@ -291,7 +291,7 @@ class Sheet:
 
 
 def convert(read: Callable[[Sheet, bool], None], out: Path, steps: Steps, source: str, where: str, *,
-            synced: bool = False) -> ImportSummary:
+            synced: bool = False) -> FeedSummary:
     """Read a recording to a tape: a sample to learn from, then everything.
 
     Parameters

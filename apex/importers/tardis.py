@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Kind
-from apex.importers.common import Advance, FrameProblem, ImportSummary, check_out, lines, size_of
+from apex.importers.common import Advance, FeedSummary, FrameProblem, check_out, lines, size_of
 from apex.importers.grid import Draft, Facts, Steps, decimal
 from apex.importers.moments import us
 from apex.importers.sheet import BUY, NO_SIDE, SELL, FullBook, Level, Sheet, convert, of_full_books
@@ -69,7 +69,7 @@ class Message(NamedTuple):
 def import_tardis(
     files: list[Path], out: Path, *, tick: Sequence[str] = (), lot: Sequence[str] = (), symbol: str | None = None,
     kind: Kind | None = None, advance: Advance | None = None,
-) -> ImportSummary:
+) -> FeedSummary:
     """Import tables of one instrument.
 
     Parameters

@@ -23,7 +23,7 @@ import numpy as np
 
 from apex._core.events import FLAGS, KINDS, SIDES, unpack
 from apex.domain.decimals import scaled
-from apex.domain.errors import InputError
+from apex.domain.errors import ConfigError, InputError
 from apex.store.files import AtomicFile, disk_errors
 from apex.store.layout import Array, row_chunks
 from apex.store.tape import Tape
@@ -89,6 +89,8 @@ def export_npz(tape: Tape, out: Path, instrument: int, feed_shift_ns: int = 0,
 
     Raises
     ------
+    ConfigError
+        For the tape's own file.
     InputError
         For a price or a quantity that a double cannot hold.
     EnvironmentProblem
@@ -96,6 +98,8 @@ def export_npz(tape: Tape, out: Path, instrument: int, feed_shift_ns: int = 0,
 
     Complexity: one pass over the rows; memory of some 40 bytes a message of the instrument.
     """
+    if out.exists() and out.samefile(tape.path):
+        raise ConfigError("the array would replace its tape", str(out), "Name another file with --out")
     plan = _plan(tape, instrument)
     grid = tape.instruments[instrument]
     steps = scaled(grid.tick), scaled(grid.lot)

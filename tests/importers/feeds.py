@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apex._core.events import FLAGS, KINDS
-from apex.importers.common import ImportSummary
+from apex.importers.common import FeedSummary
 from apex.importers.cryptofeed import import_cryptofeed
 from apex.store.tape import Tape
 from apex.store.verify import verify
@@ -140,7 +140,7 @@ class Imported:
     """An import: its summary, and its rows in words."""
 
     def __init__(self, files: list[Path], out: Path, **options: Any) -> None:
-        self.summary: ImportSummary = import_cryptofeed(files, out, **options)
+        self.summary: FeedSummary = import_cryptofeed(files, out, **options)
         with Tape.open(out) as tape:
             assert verify(tape).ok
             self.instruments = tape.instruments

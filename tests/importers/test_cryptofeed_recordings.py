@@ -16,7 +16,7 @@ from apex._core.book import Book
 from apex._core.events import FLAGS, KINDS, SIDES
 from apex.domain.instrument import names
 from apex.importers.binance import import_binance
-from apex.importers.common import ImportSummary
+from apex.importers.common import FeedSummary
 from apex.importers.cryptofeed import import_cryptofeed
 from apex.store.tape import Tape
 from apex.store.verify import verify
@@ -96,7 +96,7 @@ class Case(NamedTuple):
     name: str
     file: File
     tape: Tape
-    summary: ImportSummary
+    summary: FeedSummary
     plain: Plain
 
 

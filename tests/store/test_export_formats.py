@@ -178,9 +178,9 @@ def test_the_command_chooses_shifts_and_says_what_is_lost(tmp_path: Path, capsys
     words = ("tape", "export", tmp_path / "t", "--out", tmp_path / "x.npz", "--json")
     refused = call(capsys, *words)
     assert (refused.code, refused.error["where"]) == (2, "--instrument")
-    assert PAIR[0].called[1] in refused.error["do"]
+    assert PAIR[0].symbol in refused.error["do"]
     done = call(capsys, *words, "--instrument", "ETHUSDT", "--feed-shift", "auto")
-    assert (done.code, done.value["feed_shift_ns"], done.value["instrument"]) == (0, -least, "binance-spot:ETHUSDT")
+    assert (done.code, done.value["feed_shift_ns"], done.value["instrument"]) == (0, -least, "ETHUSDT")
     assert done.value["left_out"]["MARK"] > 0
     array = np.load(tmp_path / "x.npz")["data"]
     both = array["ev"] >> np.uint64(30) == 3

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from apex.domain.errors import ApexError, InputError
-from apex.importers.common import Advance, FrameProblem, ImportSummary, check_out
+from apex.importers.common import Advance, FeedSummary, FrameProblem, check_out
 from apex.importers.cryptofeed.recording import CONNECT, HTTP, Line, Recording
 from apex.importers.cryptofeed.servers import server_of, venue_named
 from apex.importers.cryptofeed.venue import Venue, decode
@@ -26,7 +26,7 @@ NO_SERVER = "Give recordings of Binance, Bybit, Coinbase, Crypto.com, Deribit, K
 
 def import_cryptofeed(
     files: list[Path], out: Path, *, tick: Sequence[str] = (), lot: Sequence[str] = (), advance: Advance | None = None,
-) -> ImportSummary:
+) -> FeedSummary:
     """Import recordings of cryptofeed to one tape.
 
     Parameters

@@ -72,7 +72,7 @@ class _Entry(msgspec.Struct):
 class Recording:
     """Lines of all files in order of local time; use as a context manager, iterate as often as needed.
 
-    The text lies in a nameless file beside the tape, 28 bytes a line in memory.
+    The text lies in a nameless file beside the tape; in memory are some 40 bytes a line.
 
     Parameters
     ----------
