@@ -167,6 +167,7 @@ class Sheet:
             self.summary.ignored_messages += 1
             return
         self.summary.trades += 1
+        self.heard(draft, ts)
         if flags & FLAGS["SNAPSHOT"]:
             self.summary.history_trades += 1
         self._put(draft, _TRADE, ts, sequence, [(side, ticks, lots)], flags)
@@ -197,9 +198,13 @@ class Sheet:
             self.summary.venue_time_steps_back += 1
             return draft.clock
         draft.clock = ts
+        self.heard(draft, ts)
+        return ts
+
+    def heard(self, draft: Draft, ts: int) -> None:
+        """A venue has shown a time: its clock is at least there."""
         if ts > self._clocks.get(draft.venue, 0):
             self._clocks[draft.venue] = ts
-        return ts
 
     def _levels(self, draft: Draft, ts: int, sequence: int, bids: Sequence[Level], asks: Sequence[Level],
                 flags: int) -> None:

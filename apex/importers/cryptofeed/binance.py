@@ -98,6 +98,7 @@ class Binance(Venue):
         draft = self.draft(m["s"])
         draft.source = connection
         self.sheet.summary.level_updates += len(m["b"]) + len(m["a"])
+        self.sheet.heard(draft, self._time(m))
         if draft.synced:
             if self._stale(draft, m):
                 return
