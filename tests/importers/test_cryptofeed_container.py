@@ -179,7 +179,7 @@ def junk(value: Any, rng: random.Random) -> Any:
                        "0", [["1", "2"]], {"b": 1}, "\u0661", "1970-01-01T00:00:00Z"])
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 def test_damaged_messages_only_raise_errors_with_a_place(seed: int, tmp_path: Path) -> None:
     """Lost: a traceback, or a hang, on a message that a venue or a disk has mangled."""
     rng, refused = random.Random(seed), []
