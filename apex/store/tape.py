@@ -31,6 +31,8 @@ from apex.store.writer import TapeWriter
 __all__ = ["Tape", "TapeWriter", "content_hash"]
 
 _RELEASE_BATCHES = 1 << 14
+_NEAR = 1 << 12
+"""Batches looked at for the place of one in a section."""
 
 
 class Tape:
@@ -131,18 +133,18 @@ class Tape:
             return
         places = self.header["sections"]
         since, self._released = self._released, batch
-        self._drop(places["batches"], since, batch)
-        if self.venue_order is not None:
-            self._drop(places["venue_order"], since, batch)
         for name, code in ENCODINGS.items():
             section = places[name.lower()]
             if section["count"]:
                 first, last = (self._position(at, code) for at in (since, batch))
                 self._drop(section, first, last)
+        self._drop(places["batches"], max(0, since - _NEAR), batch)  # with those that `_position` has read again
+        if self.venue_order is not None:
+            self._drop(places["venue_order"], since, batch)
 
     def _position(self, batch: int, code: int) -> int:
         """First entry of a section that no batch before `batch` has, or a place somewhat earlier."""
-        near = self.batches[max(0, batch - 4096):batch]
+        near = self.batches[max(0, batch - _NEAR):batch]
         mine = np.flatnonzero(near["encoding"] == code)
         return int(near["first"][mine[-1]]) if len(mine) else 0
 
