@@ -223,8 +223,11 @@ class Engine:
     def add_strategy(self, strategy: Strategy) -> View: ...
     def start(self, now: int) -> None: ...
     def stop(self) -> None: ...
-    def tables(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Copies of orders, fills, equity (grid) and marks (grid x instruments) as structured arrays."""
+    def tables(self, copy: bool = True) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Orders, fills, equity (grid) and marks (grid x instruments) as structured arrays.
+
+        Without `copy` they are the engine's own memory: good while it lives and is not driven on.
+        """
     def _check(self) -> None:
         """Walk every invariant of working orders and ledger; AssertionError names the first that does not hold."""
     def mid2(self, instrument: int) -> int | None: ...

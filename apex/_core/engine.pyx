@@ -4,7 +4,7 @@ cimport cython
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from collections import namedtuple
 from operator import attrgetter
@@ -112,13 +112,12 @@ cdef class Working:
 _working_id = attrgetter("id")
 
 
-cdef int _fill_rows(object table, const void* rows, size_t size) except -1:
-    """Copy C rows into a structured array whose dtype was derived from them."""
-    cdef unsigned char[::1] out
-    if len(table):
-        out = table.view(np.uint8)
-        memcpy(&out[0], rows, len(table) * size)
-    return 0
+cdef object _table(object dtype, void* rows, int64_t count, bint copy):
+    """C rows as a structured array whose dtype was derived from them: a copy with their padding, or themselves."""
+    if count == 0:
+        return np.zeros(0, dtype)
+    found = np.asarray(<unsigned char[:count * dtype.itemsize]> rows)
+    return (found.copy() if copy else found).view(dtype)
 
 
 cdef class Slot:
@@ -695,17 +694,13 @@ cdef class Engine:
         for slot in self.slots:
             (<Slot> slot).strategy.on_stop((<Slot> slot).view)
 
-    def tables(self):
-        """Copies of orders, fills, equity (grid) and marks (grid x instruments) as structured arrays."""
-        orders = np.zeros(self.order_count, ORDER_DTYPE)
-        fills = np.zeros(self.fill_count, FILL_DTYPE)
-        equity = np.zeros(self.equity_count, EQUITY_DTYPE)
-        marks = np.zeros(self.equity_count * self.count, MARK_DTYPE)
-        _fill_rows(orders, self.orders, sizeof(OrderRow))
-        _fill_rows(fills, self.fills, sizeof(FillRow))
-        _fill_rows(equity, self.equity, sizeof(EquityRow))
-        _fill_rows(marks, self.marks, sizeof(MarkRow))
-        return orders, fills, equity, marks.reshape(self.equity_count, self.count)
+    def tables(self, bint copy=True):
+        """Orders, fills, equity and marks as structured arrays; see engine.pyi."""
+        marks = _table(MARK_DTYPE, self.marks, self.equity_count * self.count, copy)
+        return (_table(ORDER_DTYPE, self.orders, self.order_count, copy),
+                _table(FILL_DTYPE, self.fills, self.fill_count, copy),
+                _table(EQUITY_DTYPE, self.equity, self.equity_count, copy),
+                marks.reshape(self.equity_count, self.count))
 
     def _check(self):
         """Walk every invariant of the working orders; see engine.pyi."""

@@ -9,7 +9,6 @@ import inspect
 import operator
 import sys
 import traceback
-import zipfile
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -178,6 +177,8 @@ def _latency_table(path: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
 
 def latency_rows(path: Path) -> list[tuple[int, int, int]]:
     """Recorded order latencies: columns req_ts, exch_ts, resp_ts of a CSV or npz, ns on the replay's clock."""
+    import zipfile
+
     rows: list[tuple[int, int, int]] = []
     try:
         for where, row in _latency_table(path):

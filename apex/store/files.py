@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,7 +73,7 @@ class AtomicFile:
         with disk_errors(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            self.temp = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+            self.temp = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
             self.fd = os.open(self.temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def commit(self) -> None:
@@ -118,7 +117,7 @@ class AtomicFile:
 
 def spool(beside: Path) -> int:
     """Descriptor of a nameless file in the folder of `beside`: it vanishes with the process, however that ends."""
-    temp = beside.with_name(f".{beside.name}.{os.getpid()}-{secrets.token_hex(4)}.spool")
+    temp = beside.with_name(f".{beside.name}.{os.getpid()}-{os.urandom(4).hex()}.spool")
     with disk_errors(beside):
         try:
             fd = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
