@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apex._core.engine import Strategy as Strategy
     from apex.app.replay import replay as replay
+    from apex.app.sweep import sweep as sweep
     from apex.domain.params import Params as Params
     from apex.domain.params import bound as bound
     from apex.store.tape import Tape as Tape
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _FACES = {
     "replay": "apex.app.replay",
+    "sweep": "apex.app.sweep",
     "Strategy": "apex._core.engine",
     "Params": "apex.domain.params",
     "bound": "apex.domain.params",

@@ -25,6 +25,10 @@ COMMANDS = {
     "generate": "a seeded market from order flow to a tape",
     "tape": "look at a tape: info, bbo, head, export, verify",
     "replay": "replay tapes through the engine with a strategy",
+    "sweep": "replay tapes at every point of a grid of parameters",
+    "compare": "what differs between two replays, and what it cost",
+    "why": "what happened at a time of a replay, and why",
+    "latency": "order latencies from a tape's feed latencies",
     "bench": "the benchmark suite with peers side by side",
     "doctor": "machine, build, versions, clock, disk",
 }

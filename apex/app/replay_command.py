@@ -19,11 +19,17 @@ TEXT = ("fill_mode", "queue", "order_latency", "response_latency", "cancel_laten
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
+    replay_arguments(parser)
+    parser.add_argument("--orders", metavar="FILE.csv", help="replay a schedule of orders instead of a strategy")
+    parser.add_argument("--out", metavar="DIR", help="folder for report.html, result.json and Parquet tables")
+
+
+def replay_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the tapes, the strategy and what a replay's result depends on: for every command that replays."""
     parser.add_argument("tapes", nargs="+", metavar="TAPE", help="tape files; several are several instruments")
     parser.add_argument("--strategy", metavar="MODULE:CLASS", help="looked up in the working directory first")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a strategy parameter")
     parser.add_argument("--config", metavar="FILE", help="TOML with these options and a [params] table")
-    parser.add_argument("--orders", metavar="FILE.csv", help="replay a schedule of orders instead of a strategy")
     parser.add_argument("--from", dest="start", type=time_ns, metavar="NS", help="first recorded local time")
     parser.add_argument("--to", dest="stop", type=time_ns, metavar="NS", help="last recorded local time")
     parser.add_argument("--instrument", action="append", metavar="SYMBOL", help="only this instrument (repeatable)")
@@ -41,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--taker-fee", metavar="F", help="fraction (0)")
     parser.add_argument("--cash", metavar="AMOUNT", help="cash at the start (0)")
     parser.add_argument("--limits", metavar="FILE", help="TOML of risk limits")
-    parser.add_argument("--out", metavar="DIR", help="folder for report.html, result.json and Parquet tables")
 
 
 def _value(pair: str) -> tuple[str, Any]:
