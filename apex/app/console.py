@@ -119,7 +119,7 @@ def stamp(ts_ns: int | None) -> str:
 
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
-        return value != "" and value.lstrip("-").replace(".", "", 1).replace(",", "").isdigit()
+        return value != "" and value.lstrip("-\N{MINUS SIGN}").replace(".", "", 1).replace(",", "").isdigit()
     return value is None or isinstance(value, int | float)
 
 
