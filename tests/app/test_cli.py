@@ -35,7 +35,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 EVERY = [
     "import binance RECORDING --out NEW", "tape info TAPE", "tape bbo TAPE --final", "tape head TAPE",
     "tape export TAPE --out CSV", "tape verify TAPE", "replay TAPE", "replay TAPE --out OUT", "doctor --path FOLDER",
-    "generate --seed 1 --events 2000 --out NEW",
+    "generate --seed 1 --events 2000 --out NEW", "latency TAPE --out CSV",
+    "sweep TAPE --strategy tests.app.sweep_strategies:Maker --grid away=0:1 --workers 1",
 ]
 
 
