@@ -18,10 +18,11 @@ from decimal import Context, Decimal
 
 import numpy as np
 
-from apex._core.events import BATCH_DTYPE, LEVEL_DTYPE
+from apex._core.events import BATCH_DTYPE, EVENT_DTYPE, LEVEL_DTYPE
 
 from apex._core.events cimport (
-    AT_LOCAL, AT_VENUE, BOOK_LEVEL, BUY, LAST_IN_BATCH, LEVELS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, TRADE, Batch, Level,
+    AT_LOCAL, AT_VENUE, BOOK_LEVEL, BUY, LAST_IN_BATCH, LEVELS, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, TRADE, Batch,
+    Event, Level,
 )
 
 cdef enum:
@@ -44,11 +45,13 @@ cdef int64_t FEED_SPIKE_NS = 4_000_000
 cdef int64_t LOTS_MAX = <int64_t> 1 << 40
 
 INSTRUMENTS_MAX = 64
+CELLS_OF_TABLE = CELLS
 ROWS_MIN = 16
 PRICE_TICKS_MIN = 1_024
 PRICE_TICKS_MAX = 1 << 29
 
 cdef int64_t exponential[CELLS + 1]      # of mean 2^20
+cdef int64_t decay[CELLS + 1]            # exp(-x) in 2^-30, x in steps of 1/64
 cdef int64_t place_distance[CELLS + 1]   # ticks behind the best possible price
 cdef int64_t cancel_distance[CELLS + 1]  # ticks behind the own best
 cdef int64_t limit_lots[CELLS + 1]
@@ -81,7 +84,16 @@ cdef int _power_law(int64_t* table, scale, power, ratio) except -1:
     return 0
 
 
+cdef int _decay(int64_t* table) except -1:
+    """exp(-x) in 2^-30."""
+    context = Context(prec=30)
+    for i in range(CELLS + 1):
+        table[<int> i] = int(context.multiply(context.exp(context.divide(Decimal(-i), Decimal(64))), Decimal(1 << 30)))
+    return 0
+
+
 _exponential(exponential)
+_decay(decay)
 _power_law(place_distance, 4, 2, 16)                         # up to REACH
 _power_law(cancel_distance, 4, 2, 16)
 _power_law(limit_lots, 60, 1, 256)                           # mean about 270, up to 15,300
@@ -178,10 +190,10 @@ cdef bint _may_empty(const Pit* pit, int which, int64_t tick) noexcept nogil:
     after = ladder.best + outward
     while ladder.cells[after & (WINDOW - 1)].lots == 0:      # ends: LEVELS_MIN levels stay
         after += outward
-    return (after - pit.ladders[1 - which].best) * outward <= SPREAD_MAX
+    return (after - pit.ladders[1 - which].best) * outward <= pit.spread_max
 
 
-# ---- what can happen ---------------------------------------------------------------------------------------------------
+# ---- stale quotes ------------------------------------------------------------------------------------------------------
 
 cdef inline int _stale(const Pit* pit) noexcept nogil:
     """The side whose best is on the wrong side of the fair price, or NEITHER; never both, for the book is not crossed."""
@@ -189,89 +201,6 @@ cdef inline int _stale(const Pit* pit) noexcept nogil:
     if pit.ladders[BID].best > fair:
         return BID
     return ASK if pit.ladders[ASK].best <= fair else NEITHER
-
-
-cdef void _place(Pit* pit, int which) noexcept nogil:
-    """A limit order: behind the best price that neither crosses nor passes the fair one; into a gap if there is one."""
-    cdef Ladder* ladder = &pit.ladders[which]
-    cdef int64_t outward = 2 * which - 1, fair = pit.fair_q8 >> 8, anchor, tick, lots, gap
-    cdef int64_t distance = _sample(place_distance, _draw(&pit.random))
-    if which == BID:
-        anchor = min(pit.ladders[ASK].best - 1, fair)
-    else:
-        anchor = max(pit.ladders[BID].best + 1, fair + 1)
-    gap = (ladder.best - anchor) * outward
-    tick = anchor + outward * (distance % gap if gap > WIDE else distance)
-    if tick < 1 or (ladder.far - tick) * outward >= WINDOW - 1 or (tick - ladder.best) * outward >= WINDOW - 1:
-        return                                               # outside the ring: nobody quotes there
-    lots = _lots(pit, which, tick)
-    if lots < LOTS_MAX:
-        _set(pit, which, tick, lots + 1 + _sample(limit_lots, _draw(&pit.random)))
-
-
-cdef void _cancel(Pit* pit, int which) noexcept nogil:
-    """A cancellation: 1/16 to 8/16 of what stands at a level, rounded up; all of a small level."""
-    cdef Ladder* ladder = &pit.ladders[which]
-    cdef int64_t outward = 2 * which - 1, tick, lots, gone
-    cdef uint64_t bits = _draw(&pit.random)
-    tick = ladder.best + outward * _sample(cancel_distance, bits)
-    if (tick - ladder.far) * outward > 0:
-        tick = ladder.best
-    while _lots(pit, which, tick) == 0:                      # ends: the walk is towards the best, which is occupied
-        tick -= outward
-    lots = _lots(pit, which, tick)
-    gone = lots if lots <= SINGLE else (lots * (1 + <int64_t> (bits & 7)) + 15) // 16
-    if gone < lots or _may_empty(pit, which, tick):
-        _set(pit, which, tick, lots - gone)
-
-
-cdef void _act(Pit* pit) noexcept nogil:
-    """One action of a depth message: a stale quote withdrawn, an order placed, or one cancelled."""
-    cdef uint64_t bits = _draw(&pit.random)
-    cdef int stale = _stale(pit)
-    cdef bint up = _leans(pit.flow // 4, bits)
-    if stale != NEITHER and (bits >> 16) & 3 and _may_empty(pit, stale, pit.ladders[stale].best):
-        _set(pit, stale, pit.ladders[stale].best, 0)
-    elif (bits >> 20) & 1:
-        _place(pit, BID if up else ASK)
-    else:
-        _cancel(pit, ASK if up else BID)
-
-
-cdef void _withdraw(Pit* pit, int which) noexcept nogil:
-    """Cancel what lies more than REACH behind the touch, a bounded number of levels at a time."""
-    cdef Ladder* ladder = &pit.ladders[which]
-    cdef int64_t outward = 2 * which - 1
-    cdef int count = 0
-    while (ladder.far - ladder.best) * outward > REACH and ladder.levels > LEVELS_MIN and count < WITHDRAW_MAX:
-        if _lots(pit, which, ladder.far) != 0:
-            _set(pit, which, ladder.far, 0)
-            count += 1
-        ladder.far -= outward
-
-
-cdef void _move(Pit* pit, const Regime* regime) noexcept nogil:
-    """What changes by itself in a step: the lean of the flow, now and then the fair price and the regime."""
-    cdef uint64_t bits = _draw(&pit.random)
-    cdef int64_t size
-    cdef bint up
-    pit.flow += (<int64_t> (bits & 0xFFFF) - 32768) // 8 - pit.flow // 64
-    if ((bits >> 16) & 0xFFFF) < regime.leave:
-        pit.regime = (2 if (bits >> 60) == 0 else 0) if pit.regime == 1 else 1
-    size = pit.excess_q8 // RECOVERY
-    pit.fair_q8 -= size
-    pit.excess_q8 -= size
-    if ((bits >> 32) & 0xFFFF) < regime.jump:
-        bits = _draw(&pit.random)
-        size = (_sample(exponential, bits) * (pit.jump_q8 * regime.jump_scale // 16)) >> 20
-        up = _leans(pit.flow // 4, bits)
-        if pit.fair_q8 + size > pit.fair_high_q8:
-            up = False
-        if pit.fair_q8 - size < pit.fair_low_q8:
-            up = True
-        size = size if up else -size
-        pit.fair_q8 += size
-        pit.excess_q8 += size * 3 // 8
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------------
@@ -335,6 +264,9 @@ cdef void _snapshot(Sink* sink, Pit* pit) noexcept nogil:
     _level(sink, 0, 0, 0)
     pit.sequence += 1
     _batch(sink, pit, SNAPSHOT_BEGIN, pit.sequence, first, 0, feed_ns)
+    if pit.by_order:
+        _snapshot_orders(sink, pit, feed_ns)
+        return
     first = sink.level_count
     for which in range(2):
         tick, left = pit.ladders[which].best, pit.ladders[which].levels
@@ -346,74 +278,90 @@ cdef void _snapshot(Sink* sink, Pit* pit) noexcept nogil:
     _batch(sink, pit, BOOK_LEVEL, pit.sequence, first, LAST_IN_BATCH | SNAPSHOT, feed_ns)
 
 
-cdef void _trade(Sink* sink, Pit* pit, int stale) noexcept nogil:
-    """A market order: one trade a level, then a depth message of what it took. An informed one takes stale quotes only."""
-    cdef uint64_t bits = _draw(&pit.random)
-    cdef int64_t left = 1 + _sample(market_lots, bits), tick, lots, taken, feed_ns = _feed(sink)
-    cdef int which = ASK if _leans(pit.flow, bits) else BID, swept = 0
-    cdef Py_ssize_t first
-    if stale != NEITHER:
-        which, left = stale, left * INFORMED_LOTS
-    _begin(pit)
-    while left > 0 and swept < SWEEP_MAX and (stale == NEITHER or _stale(pit) == stale):
-        tick = pit.ladders[which].best
-        lots = _lots(pit, which, tick)
-        taken = min(left, lots)
-        if taken == lots and not _may_empty(pit, which, tick):
-            taken = lots - 1                                 # a book that thin gives no more than this
-            left = taken
-            if taken == 0:
-                break
-        first = sink.level_count
-        _level(sink, SELL - which, tick, taken)              # who takes asks buys
-        pit.trade_id += 1
-        _batch(sink, pit, TRADE, pit.trade_id, first, LAST_IN_BATCH, feed_ns)
-        _set(pit, which, tick, lots - taken)
-        left -= taken
-        swept += 1
-    _publish(sink, pit, feed_ns)
+include "market_levels.pxi"
+include "market_orders.pxi"
+include "market_arrivals.pxi"
 
 
-cdef void _depth(Sink* sink, Pit* pit, int64_t rows_max) noexcept nogil:
-    """A depth message of a burst of actions, of at most `rows_max` rows."""
-    cdef int64_t burst = 1 + ((BURST_MEAN - 1) * _sample(exponential, _draw(&pit.random)) >> 20), _
-    _begin(pit)
-    for _ in range(min(burst, rows_max, BURST_MAX)):
-        _act(pit)
-    if rows_max >= STEP_ROWS_MAX:
-        _withdraw(pit, BID)
-        _withdraw(pit, ASK)
-    _publish(sink, pit, _feed(sink))
+# ---- rules -------------------------------------------------------------------------------------------------------------
+
+_RATE = (0, 1 << 30)
+_TIME = (1_000_000, 1 << 40)
+RULES = {
+    "depth_rate": (3, 1 << 10, 1 << 30), "market_rate": (3, *_RATE), "news_rate": (3, *_RATE), "leave_rate": (3, *_RATE),
+    "parent_rate": (3, *_RATE), "jump_scale": (3, 0, 4096),
+    "heat_ns": (KERNELS, *_TIME), "self_gain": (KERNELS, *_RATE), "cross_gain": (KERNELS, *_RATE),
+    "news_ns": (1, *_TIME), "news_gain": (1, *_RATE), "alarm_gain": (1, *_RATE), "echo": (1, 0, 1 << 16),
+    "parent_lean": (1, 0, 256),
+    "informed_rate": (1, *_RATE), "informed_lots": (1, 1, 1024), "hurry": (1, *_RATE), "notice": (1, 0, 256), "tighten": (1, 0, 256),
+    "touch_orders": (1, 1, TOUCH_MAX), "follow": (1, 0, 256), "placing": (1, 16, 256), "crowd": (1, 0, 256), "burst_mean": (1, 1, ACTIONS_MAX),
+    "jump_q8": (1, 0, 1 << 24), "giveback": (1, 0, 256), "impact": (1, 0, 256),
+    "lean_flow": (1, 0, 1 << 15), "lean_book": (1, 0, 1 << 15),
+    "reach": (1, 128, WINDOW - 1024), "spread_max": (1, 2, 1023), "beta": (1, 0, 1024), "lag_ns": (1, 0, 10**9),
+    "partner": (1, 0, INSTRUMENTS_MAX), "watch": (1, 0, 256), "band_q8": (1, 256, 1 << 30),
+    "crash_ns": (1, 0, 1 << 50), "crash_fall_ns": (1, *_TIME), "crash_rest_ns": (1, *_TIME),
+    "crash_recover_ns": (1, *_TIME), "crash_depth": (1, 0, 1 << 14), "crash_back": (1, 0, 256),
+    "crash_rate": (1, *_RATE), "crash_placing": (1, 1, 256), "crash_tighten": (1, 0, 256),
+}
+QUANTILES = {
+    "place_distance": (0, WINDOW - 1024), "cancel_distance": (0, WINDOW - 1024), "limit_lots": (0, 1 << 30),
+    "touch_lots": (0, 1 << 30), "market_lots": (0, 1 << 30), "jump": (0, 1 << 30),
+}
+NEWS_RULES = {"rate": (1, 1 << 10, 1 << 30), "gain": (1, *_RATE), "gain_ns": (1, *_TIME)}
+
+cdef enum:                   # the tables in the order of QUANTILES
+    PLACE_DISTANCE = 0
+    CANCEL_DISTANCE = 1
+    LIMIT_LOTS = 2
+    TOUCH_LOTS = 3
+    MARKET_LOTS = 4
+    JUMP = 5
+
+
+cdef int _numbers(int64_t* out, given, names) except -1:
+    """Copy named numbers in the order of `names`, each within its range."""
+    cdef Py_ssize_t at = 0
+    for name, (count, low, high) in names.items():
+        values = [given[name]] if count == 1 else given[name]
+        if len(values) != count or not all(low <= x <= high for x in values):
+            raise ValueError(f"{name} {values} is not {count} of {low} .. {high}")
+        for x in values:
+            out[at] = x
+            at += 1
+    return 0
+
+
+cdef int _table(int64_t* out, given, name, low, high) except -1:
+    """Copy a table of quantiles: they rise, within a range."""
+    cdef int i
+    values = given[name]
+    if len(values) != CELLS + 1 or sorted(values) != list(values) or not all(low <= x <= high for x in values):
+        raise ValueError(f"{name} is not {CELLS + 1} rising numbers of {low} .. {high}")
+    for i in range(CELLS + 1):
+        out[i] = values[i]
+    return 0
 
 
 # ---- the market --------------------------------------------------------------------------------------------------------
 
 cdef void _open(Pit* pit, int64_t price_ticks, int64_t depth) noexcept nogil:
-    """A book in its stationary state around the price, `depth` levels a side at most; no time passes."""
-    cdef int _, which
-    cdef Ladder* ladder
+    """A book in its stationary state around the price, of limited depth; no time passes."""
     pit.fair_q8 = (price_ticks << 8) + 128
     pit.fair_low_q8, pit.fair_high_q8 = price_ticks << 7, price_ticks << 9
     pit.jump_q8 = min(max((price_ticks << 8) // 60_000, 128), 64 << 8)   # 1/6 basis point
     pit.regime = 1
     pit.next_ns = START_NS + pit.index * 1_000
-    _begin(pit)
-    _set(pit, BID, price_ticks, 100)
-    _set(pit, ASK, price_ticks + 1, 100)
-    for _ in range(WARM_UP):
-        _begin(pit)
-        _act(pit)
-    for which in range(2):
-        ladder = &pit.ladders[which]
-        while ladder.levels > depth:
-            _begin(pit)
-            if _lots(pit, which, ladder.far) != 0:
-                _set(pit, which, ladder.far, 0)
-            ladder.far -= 2 * which - 1
+    pit.heat_ns = pit.next_ns
+    if pit.rule == NULL:
+        pit.spread_max = SPREAD_MAX
+        _open_levels(pit, price_ticks, depth)
+    else:
+        pit.spread_max = pit.rule.spread_max
+        _open_orders(pit, price_ticks, depth)
 
 
 cdef class Market:
-    def __cinit__(self, seed, rows, price_ticks):
+    def __cinit__(self, seed, rows, price_ticks, rules=None, news=None, by_order=False):
         """See Market in market.pyi."""
         cdef uint64_t state
         cdef int i, k
@@ -426,12 +374,17 @@ cdef class Market:
         for price in price_ticks:
             if not PRICE_TICKS_MIN <= price <= PRICE_TICKS_MAX:
                 raise ValueError(f"a price of {price} ticks is not in {PRICE_TICKS_MIN} .. {PRICE_TICKS_MAX}")
+        if rules is not None and len(rules) != len(price_ticks):
+            raise ValueError(f"{len(rules)} sets of rules for {len(price_ticks)} instruments")
         self.count = len(price_ticks)
         self.pits = <Pit*> calloc(self.count, sizeof(Pit))
         if self.pits == NULL:
             raise MemoryError("no memory for the market's books")
         self.rows_left = rows
-        self.depth = min(rows // self.count // 4, SNAPSHOT_LEVELS)   # so snapshots are at most about half of all rows
+        self.step_rows = STEP_ROWS_MAX if rules is None else RULE_ROWS_MAX
+        self.depth = min(rows // self.count // 4, SNAPSHOT_LEVELS if rules is None else SNAPSHOT_ORDERS)
+        if rules is not None:
+            self._rule(rules, price_ticks, news, by_order)
         state = seed
         for k in range(4):
             self.sink.random.state[k] = _split(&state)
@@ -439,10 +392,56 @@ cdef class Market:
             for k in range(4):
                 self.pits[i].random.state[k] = _split(&state)
             self.pits[i].index = <uint32_t> i
+        for k in range(4):
+            self.world.random.state[k] = _split(&state)
+        self.world.now_ns = START_NS
+        for i in range(self.count):
             _open(&self.pits[i], price_ticks[i], self.depth)
 
+    cdef int _rule(self, rules, price_ticks, news, by_order) except -1:
+        """Take over the rules of every instrument and of the common news, and make room for orders."""
+        cdef int i, k
+        cdef Pit* pit
+        cdef int64_t* table
+        self.rules = <Rule*> calloc(self.count, sizeof(Rule))
+        self.tables = <int64_t*> calloc((self.count * TABLES + 1) * (CELLS + 1), sizeof(int64_t))
+        if self.rules == NULL or self.tables == NULL:
+            raise MemoryError("no memory for the market's rules")
+        table = self.tables
+        for i in range(self.count):
+            pit = &self.pits[i]
+            pit.rule, pit.world, pit.sink, pit.by_order = &self.rules[i], &self.world, &self.sink, by_order
+            _numbers(<int64_t*> pit.rule, rules[i], RULES)
+            for k, (name, (low, high)) in enumerate(QUANTILES.items()):
+                _table(table, rules[i], name, low, high)
+                pit.tables[k] = table
+                table += CELLS + 1
+            if pit.rule.beta > 0 and news is None:
+                raise ValueError("beta > 0, and there are no rules of common news")
+            if pit.rule.partner > 0:
+                if pit.rule.partner > self.count or price_ticks[pit.rule.partner - 1] != price_ticks[i]:
+                    raise ValueError(f"partner {pit.rule.partner} does not begin at the same price")
+                pit.partner = &self.pits[pit.rule.partner - 1]
+            pit.queues = <Queue*> calloc(2 * WINDOW, sizeof(Queue))
+            pit.orders = <Order*> calloc(ORDERS_MAX, sizeof(Order))
+            if pit.queues == NULL or pit.orders == NULL:
+                raise MemoryError("no memory for the market's orders")
+        if news is not None:
+            _numbers(&self.world.rate, news, NEWS_RULES)
+            low, high = QUANTILES["jump"]
+            _table(table, news, "jump", low, high)
+        self.world.sizes = table
+        return 0
+
     def __dealloc__(self):
+        cdef int i
+        if self.pits != NULL:
+            for i in range(self.count):
+                free(self.pits[i].queues)
+                free(self.pits[i].orders)
         free(self.pits)
+        free(self.rules)
+        free(self.tables)
 
     cdef void _step(self) noexcept nogil:
         """What happens next: the instrument whose time comes first trades, or its book changes.
@@ -450,28 +449,21 @@ cdef class Market:
         Near the end steps are kept small, so that the last message is whole and the rows are exactly as many as asked.
         """
         cdef Pit* pit = &self.pits[0]
-        cdef const Regime* regime
-        cdef int i, stale
-        cdef uint64_t bits
+        cdef int i
         for i in range(1, self.count):
             if self.pits[i].next_ns < pit.next_ns:
                 pit = &self.pits[i]
-        regime = &regimes[pit.regime]
-        bits = _draw(&pit.random)
-        _move(pit, regime)
-        stale = _stale(pit)
-        if self.rows_left >= STEP_ROWS_MAX and (bits & 0xFF) < (regime.market if stale == NEITHER else INFORMED):
-            _trade(&self.sink, pit, stale)
+        if pit.rule == NULL:
+            _level_step(&self.sink, pit, self.rows_left)
         else:
-            _depth(&self.sink, pit, self.rows_left)
-        pit.next_ns += 1_000 + (regime.interval_ns * _sample(exponential, bits) >> 20)
+            _rule_step(&self.sink, pit, self.rows_left)
 
     cdef void _fill(self, Py_ssize_t capacity) noexcept nogil:
         """Snapshots, then steps, until all rows are out or a further step might not fit."""
         cdef Py_ssize_t before
         cdef Pit* pit
         while self.rows_left > 0:
-            before = self.sink.level_count
+            before = self.sink.level_count + self.sink.row_count
             if self.opened < self.count:
                 if before + 1 + 2 * self.depth > capacity:
                     return
@@ -480,39 +472,53 @@ cdef class Market:
                 pit.next_ns += OPENING_NS
                 self.opened = self.opened + 1    # `+=` needs the GIL in the checked build
             else:
-                if before + STEP_ROWS_MAX > capacity:
+                if before + self.step_rows > capacity:
                     return
                 self._step()
-            self.rows_left = self.rows_left - (self.sink.level_count - before)
+            self.rows_left = self.rows_left - (self.sink.level_count + self.sink.row_count - before)
 
     def take(self, Py_ssize_t rows_max=1 << 16):
         """See Market.take in market.pyi."""
-        cdef Py_ssize_t capacity = max(rows_max, 1 + 2 * SNAPSHOT_LEVELS)
+        cdef Py_ssize_t capacity = max(rows_max, 1 + 2 * (SNAPSHOT_LEVELS if self.rules == NULL else SNAPSHOT_ORDERS))
+        cdef bint by_order = self.pits[0].by_order
         batches = np.empty(capacity, BATCH_DTYPE)
-        levels = np.empty(capacity, LEVEL_DTYPE)
+        levels = np.empty(self.count if by_order else capacity, LEVEL_DTYPE)
+        rows = np.empty(capacity if by_order else 0, EVENT_DTYPE)
         cdef Batch[::1] batch_rows = batches
         cdef Level[::1] level_rows = levels
+        cdef Event[::1] order_rows = rows
         self.sink.batches, self.sink.levels = &batch_rows[0], &level_rows[0]
-        self.sink.batch_count = self.sink.level_count = 0
+        self.sink.rows = &order_rows[0] if by_order else NULL
+        self.sink.batch_count = self.sink.level_count = self.sink.row_count = self.sink.row_closed = 0
         with nogil:
             self._fill(capacity)
-        self.sink.batches, self.sink.levels = NULL, NULL
-        return batches[:self.sink.batch_count], levels[:self.sink.level_count]
+        self.sink.batches, self.sink.levels, self.sink.rows = NULL, NULL, NULL
+        return (batches[:self.sink.batch_count], levels[:self.sink.level_count], rows[:self.sink.row_count])
 
     def _check(self):
         """See Market._check in market.pyi."""
+        cdef Pit* pit
         cdef Ladder* ladder
         cdef int64_t tick, levels
         cdef int i, which
         for i in range(self.count):
-            bid, ask = self.pits[i].ladders[BID].best, self.pits[i].ladders[ASK].best
+            pit = &self.pits[i]
+            bid, ask = pit.ladders[BID].best, pit.ladders[ASK].best
             assert 0 < bid < ask, f"crossed: {bid} {ask}"
             for which in range(2):
-                ladder, levels = &self.pits[i].ladders[which], 0
+                ladder, levels = &pit.ladders[which], 0
                 assert ladder.cells[ladder.best & (WINDOW - 1)].lots > 0
                 assert 0 <= (ladder.far - ladder.best) * (2 * which - 1) < WINDOW - 1
                 for tick in range(WINDOW):
                     lots = ladder.cells[tick].lots
-                    assert 0 <= lots <= LOTS_MAX + 100_000
+                    assert 0 <= lots <= LOTS_MAX + 100_000 or pit.rule != NULL
                     levels += lots > 0
+                    if pit.rule != NULL:
+                        assert lots == _queued(pit, which, tick), f"tick {tick}: {lots} lots, and not in its orders"
                 assert levels == ladder.levels, f"{levels} levels counted, {ladder.levels} noted"
+            if pit.rule != NULL:
+                assert _unused(pit) == ORDERS_MAX - pit.resting[BID] - pit.resting[ASK], "orders are lost"
+
+
+if sizeof(Rule) != 8 * sum(count for count, _, _ in RULES.values()) or len(QUANTILES) != TABLES:
+    raise ImportError("apex._core.market: RULES and Rule do not agree")

@@ -1,25 +1,27 @@
-"""`apex generate`: a market from order flow, decided by a seed, to a tape."""
+"""`apex generate`: a market from order flow, decided by a seed and a scenario, to a tape."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from apex._core.events import EVENT_DTYPE
 from apex._core.market import INSTRUMENTS_MAX, PRICE_TICKS_MAX, PRICE_TICKS_MIN, ROWS_MIN, Market
 from apex.app.console import Outcome, pairs, progress, stamp
 from apex.domain.decimals import of_units, scaled
 from apex.domain.errors import ConfigError
 from apex.domain.instrument import Instrument
+from apex.domain.scenario import Scenario, load
 from apex.store.writer import TapeWriter
 
 ROWS_MAX = (1 << 32) - 1
 """What fits on one tape."""
 CHUNK = 1 << 16
+SCENARIOS = Path(__file__).resolve().parents[2] / "config" / "scenarios"
+GRID: dict[str, Any] = {"instruments": 1, "tick": "0.1", "lot": "0.001", "price": "60000"}
+"""Options that a scenario replaces, and their defaults without one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +29,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, required=True, metavar="N", help="decides the whole market; 0 to 2^64 - 1")
     parser.add_argument("--events", type=int, required=True, metavar="M", help="rows of the tape, snapshots included")
     parser.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
-    parser.add_argument("--instruments", type=int, default=1, metavar="N", help="markets beside each other (1)")
-    parser.add_argument("--tick", default="0.1", metavar="STEP", help="price step (0.1)")
-    parser.add_argument("--lot", default="0.001", metavar="STEP", help="quantity step (0.001)")
-    parser.add_argument("--price", default="60000", metavar="PRICE", help="where prices begin (60000)")
+    parser.add_argument("--scenario", metavar="NAME", help="a market of config/scenarios, or a TOML file; without it a "
+                        "plain one, thin enough for a demo's quotes")
+    parser.add_argument("--instruments", type=int, metavar="N", help="markets beside each other (1)")
+    parser.add_argument("--tick", metavar="STEP", help="price step (0.1)")
+    parser.add_argument("--lot", metavar="STEP", help="quantity step (0.001)")
+    parser.add_argument("--price", metavar="PRICE", help="where prices begin (60000)")
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Generate and say what came out."""
-    instruments, ticks = _instruments(args.instruments, args.tick, args.lot, args.price)
+    given = {name: getattr(args, name) for name in GRID if getattr(args, name) is not None}
+    scenario = None if args.scenario in (None, "default") else find(args.scenario)
+    if scenario is None:
+        instruments, ticks = _instruments(**GRID | given)
+    elif given:
+        raise ConfigError("the scenario says which instruments there are", f"--{next(iter(given))}",
+                          "Leave the option out, or write a scenario of your own")
+    else:
+        instruments = list(scenario.instruments)
     if not 0 <= args.seed < 1 << 64:
         raise ConfigError(f"seed {args.seed} is not in 0 .. 2^64 - 1", "--seed", "Give for example --seed 7")
     least = ROWS_MIN * len(instruments)
@@ -43,9 +55,13 @@ def run(args: argparse.Namespace) -> Outcome:
         raise ConfigError(f"{args.events} events: a tape of {len(instruments)} instrument(s) has {least:,} to "
                           f"{ROWS_MAX:,}", "--events", "Give for example --events 1000000")
     with progress("generate", args.events) as advance:
-        header = generate(Path(args.out), args.seed, args.events, instruments, ticks, advance=advance)
+        if scenario is None:
+            header = generate(Path(args.out), args.seed, args.events, instruments, ticks, advance=advance)
+        else:
+            header = generate_scenario(Path(args.out), args.seed, args.events, scenario, advance=advance)
     value = {
         "events": header["row_count"], "content_hash": header["content_hash"], "seed": args.seed,
+        "scenario": scenario.name if scenario else "default",
         "kinds": header["kinds"], "first_ts": header["first_ts"], "last_ts": header["last_ts"],
         "instruments": [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments],
     }
@@ -72,19 +88,50 @@ def generate(out: Path, seed: int, rows: int, instruments: Sequence[Instrument],
     dict
         The tape's header.
     """
-    none = np.zeros(0, EVENT_DTYPE)
     market = Market(seed, rows, [price_ticks] * len(instruments))
-    with TapeWriter(out, instruments, source="generate", seed=seed) as tape:
+    return _write(out, market, instruments, "generate", seed, chunk, advance)
+
+
+def generate_scenario(out: Path, seed: int, rows: int, scenario: Scenario, *, chunk: int = CHUNK,
+                      advance: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
+    """Write a scenario's market to a tape; as `generate`."""
+    market = Market(seed, rows, scenario.price_ticks, scenario.rules, scenario.news)
+    return _write(out, market, scenario.instruments, f"generate {scenario.name}", seed, chunk, advance)
+
+
+def _write(out: Path, market: Market, instruments: Sequence[Instrument], source: str, seed: int, chunk: int,
+           advance: Callable[[int], None]) -> dict[str, Any]:
+    rows = market.rows_left
+    with TapeWriter(out, instruments, source=source, seed=seed) as tape:
         while market.rows_left:
-            tape.append(*market.take(chunk), none)
+            tape.append(*market.take(chunk))
             advance(rows - market.rows_left)
     return tape.header
 
 
-def _instruments(count: int, tick: str, lot: str, price: str) -> tuple[list[Instrument], int]:
+def find(name: str) -> Scenario:
+    """A scenario by its name in config/scenarios, or by the path of its file.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or its file is wrong.
+    """
+    if name.endswith(".toml"):
+        return load(Path(name))
+    path = SCENARIOS / f"{name}.toml"
+    if not path.exists():
+        known = sorted(["default", *(p.stem for p in SCENARIOS.glob("*.toml"))])
+        near = difflib.get_close_matches(name, known, 1)
+        remedy = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}; or name a .toml file"
+        raise ConfigError(f"there is no scenario {name!r}", "--scenario", remedy)
+    return load(path)
+
+
+def _instruments(instruments: int, tick: str, lot: str, price: str) -> tuple[list[Instrument], int]:
     """The instruments and their first price in ticks; errors name the option."""
-    if not 1 <= count <= INSTRUMENTS_MAX:
-        raise ConfigError(f"{count} instruments: give 1 to {INSTRUMENTS_MAX}", "--instruments")
+    if not 1 <= instruments <= INSTRUMENTS_MAX:
+        raise ConfigError(f"{instruments} instruments: give 1 to {INSTRUMENTS_MAX}", "--instruments")
     for option, text in (("--tick", tick), ("--lot", lot), ("--price", price)):
         try:
             positive = scaled(text)[0] > 0
@@ -94,7 +141,7 @@ def _instruments(count: int, tick: str, lot: str, price: str) -> tuple[list[Inst
         if not positive:
             raise ConfigError(f"{text!r} is not > 0", option, "Give a positive decimal")
     made = [Instrument(f"SIM{i + 1}USDT", "generated", tick, lot, base=f"SIM{i + 1}", quote="USDT")
-            for i in range(count)]
+            for i in range(instruments)]
     try:
         ticks = made[0].ticks(price)
     except ConfigError as error:
@@ -111,7 +158,7 @@ def _show(console: Any, value: dict[str, Any], out: str) -> None:
     """The summary for people."""
     names = [i["symbol"] for i in value["instruments"]]
     console.print(pairs(f"Wrote {out}", [
-        ("seed", str(value["seed"])),
+        ("scenario", value["scenario"]), ("seed", str(value["seed"])),
         ("events", value["events"]),
         ("instruments", ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")),
         ("trades", value["kinds"].get("TRADE", 0)),

@@ -41,7 +41,7 @@ def rows(seed: int, count: int, prices: list[int], chunk: int = 1 << 16) -> NDAr
     parts = []
     while market.rows_left:
         before = market.rows_left
-        batches, levels = market.take(chunk)
+        batches, levels, _ = market.take(chunk)
         assert len(levels) == before - market.rows_left > 0
         parts.append(unpack(batches, levels, NO_ROWS))
         market._check()
@@ -244,7 +244,7 @@ def test_the_compiled_book_follows_it() -> None:
     market = Market(21, 400_000, [PRICE])
     book, oracle = Book(synced=False), DictBook()
     while market.rows_left:
-        batches, levels = market.take(10_000)
+        batches, levels, _ = market.take(10_000)
         book.apply(batches, levels, NO_ROWS)
         book._check()
         assert levels.dtype == LEVEL_DTYPE
@@ -290,7 +290,7 @@ def statistics(request: pytest.FixtureRequest) -> Statistics:
     counts: list[int] = []
     trades = []
     while market.rows_left:
-        batches, levels = market.take()
+        batches, levels, _ = market.take()
         events = unpack(batches, levels, NO_ROWS)
         trades.append(events[events["kind"] == TRADE])
         at = 0
