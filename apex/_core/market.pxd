@@ -57,8 +57,9 @@ cdef struct Regime:
     uint32_t market          # odds that a step is an uninformed market order, of 2^8
     uint32_t leave           # odds of a change of regime in a step, of 2^16
 
-cdef struct Rule:            # how one instrument behaves, in the order of RULES, which has the ranges; rates are in 2^-48
-                             # per ns, shares in 1/256; [3] is for calm, busy and stormy times
+# How one instrument behaves, in the order of RULES, which has the ranges. Rates are in 2^-48 per ns, shares in 1/256; [3] is
+# for calm, busy and stormy times.
+cdef struct Rule:
     int64_t depth_rate[3]    # depth messages
     int64_t market_rate[3]   # market orders of a side that no other called for
     int64_t news_rate[3]     # jumps of the fair price that no other called for

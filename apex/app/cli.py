@@ -24,6 +24,7 @@ COMMANDS = {
     "import": "recordings to a tape",
     "generate": "a seeded market from order flow to a tape",
     "tape": "look at a tape: info, bbo, head, export, verify",
+    "facts": "stylised facts of tapes, beside each other",
     "replay": "replay tapes through the engine with a strategy",
     "sweep": "replay tapes at every point of a grid of parameters",
     "compare": "what differs between two replays, and what it cost",

@@ -279,6 +279,28 @@ FACTS = (
 """Every fact, in the order of tables. Shares of placements and cancellations are of those within 20 bp."""
 
 
+BANDS: dict[str, tuple[float, float]] = {
+    "spread_bp": (0.0028, 0.054), "one_tick": (0.97, 1.0), "touch_in_orders": (4.7, 58), "touch_range": (10, 153),
+    "depth_1bp": (0.94, 4.8), "depth_10bp": (14, 108),
+    "volatility": (0.25, 2.0), "still": (0.41, 0.83), "kurtosis": (3.4, 72), "kurtosis_10s": (1.3, 22),
+    "tail": (1.4, 7.0), "memory": (-0.12, 0.2), "variance_ratio": (0.51, 2.8), "clusters": (-0.01, 0.089),
+    "clusters_1s": (-0.01, 0.17),
+    "orders": (1.9, 24), "prints": (1.8, 6.0), "gaps": (0.93, 3.0), "fano_100ms": (1.4, 11), "fano_1s": (3.2, 39),
+    "branching": (0.6, 0.91), "signs_1": (0.14, 0.57), "signs_10": (0.02, 0.21), "signs_50": (-0.05, 0.11),
+    "impact": (0.14, 1.3), "size_tail": (0.61, 2.1), "size_range": (79, 495),
+    "changes": (270, 1750), "placed_1bp": (0.07, 0.31), "placed_5bp": (0.46, 0.74), "cancelled_1bp": (0.06, 0.27),
+    "cancelled_5bp": (0.44, 0.73), "hazard": (0.42, 5.5), "hazard_slope": (1.3, 15), "emptied": (0.05, 0.92),
+}
+"""What a large liquid coin shows: the range of six Binance recordings (docs/market.md), rounded outwards after it was
+widened by half for what scales, threefold for kurtosis, by 0.05 for shares and correlations (one_tick 0.02, clusters and
+signs_50 0.03, clusters_1s 0.04)."""
+
+
+def inside(name: str, value: float | None) -> bool | None:
+    """Whether a fact lies in its band; None where it is unknown."""
+    return None if value is None else BANDS[name][0] <= value <= BANDS[name][1]
+
+
 def measure(seen: Observed) -> dict[str, float | None]:
     """Every fact of an instrument by name."""
     return {fact.name: fact.of(seen) for fact in FACTS}

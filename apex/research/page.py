@@ -120,10 +120,14 @@ def embed(value: Any) -> str:
     return out
 
 
-def _script() -> str:
-    """uPlot with its licence instead of its banner (which holds an address), then ours."""
+def plot_library() -> str:
+    """uPlot with its licence instead of its banner (which holds an address)."""
     static = files("apex.research") / "static"
     plot = (static / "uPlot.iife.min.js").read_text("utf-8")
     plot = plot[plot.index("*/") + 2 :]
     licence = (static / "uPlot.LICENSE").read_text("utf-8")
-    return f"/* uPlot 1.6.32\n{licence}*/\n{plot}\n{(static / 'report.js').read_text('utf-8')}"
+    return f"/* uPlot 1.6.32\n{licence}*/\n{plot}\n"
+
+
+def _script() -> str:
+    return plot_library() + (files("apex.research") / "static" / "report.js").read_text("utf-8")
