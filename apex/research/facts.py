@@ -291,9 +291,9 @@ BANDS: dict[str, tuple[float, float]] = {
     "changes": (270, 1750), "placed_1bp": (0.07, 0.31), "placed_5bp": (0.46, 0.74), "cancelled_1bp": (0.06, 0.27),
     "cancelled_5bp": (0.44, 0.73), "hazard": (0.42, 5.5), "hazard_slope": (1.3, 15), "emptied": (0.05, 0.92),
 }
-"""What a large liquid coin shows: the range of six Binance recordings (docs/market.md), rounded outwards after it was
-widened by half for what scales, threefold for kurtosis, by 0.05 for shares and correlations (one_tick 0.02, clusters and
-signs_50 0.03, clusters_1s 0.04)."""
+"""What a large liquid coin shows: the range of six Binance recordings (docs/market.md), widened, then rounded outwards:
+by half for what scales, threefold for kurtosis, by 0.05 for shares and correlations (but one_tick by 0.02, clusters and
+signs_50 by 0.03, clusters_1s by 0.04)."""
 
 
 def inside(name: str, value: float | None) -> bool | None:

@@ -83,8 +83,8 @@ class Observed:
 
     @property
     def bp(self) -> float:
-        """Ticks in a basis point of the mean mid."""
-        return float(self.mid.mean()) / 1e4
+        """Ticks in a basis point of the mean mid; NaN without a book."""
+        return float(self.mid.mean()) / 1e4 if len(self.ts) else float("nan")
 
 
 def observe(tape: Tape, instrument: int = 0, *, rows_max: int = ROWS_MAX,
@@ -133,18 +133,14 @@ def _touches(tape: Tape, batches: NDArray[Any], instrument: int, depth_at: Ints,
     last = (batches["flags"][depth_at] & FLAGS["LAST_IN_BATCH"]) != 0
     times = _times(batches)
     found: list[tuple[int, int, int, int, int]] = []
-    whole: list[bool] = []
     depth: list[list[list[int]]] = []
-    since, sample_at, synced = 0, 0, False
+    since, sample_at = 0, 0
     for at in depth_at[last].tolist():
         book.apply(batches[:at + 1], tape.levels, tape.rows, instrument=instrument, start=since)
         since = at + 1
         bid, ask = book.bid_ticks, book.ask_ticks
         if not book.synced or bid is None or ask is None:
-            synced = False
             continue
-        whole.append(synced)
-        synced = True
         found.append((at, bid, ask, book.quantity(_BUY, bid), book.quantity(_SELL, ask)))
         if times[at] >= sample_at:
             sample_at = int(times[at]) + SECOND
@@ -155,7 +151,9 @@ def _touches(tape: Tape, batches: NDArray[Any], instrument: int, depth_at: Ints,
     touch = np.array(found, np.int64).reshape(-1, 5)
     ts = times[touch[:, 0]]
     weight = np.zeros(len(ts), np.int64)
-    weight[:-1] = np.where(np.array(whole[1:], bool), np.maximum(np.diff(ts), 0), 0)
+    gaps = np.flatnonzero((batches["instrument"] == instrument) & (batches["kind"] == KINDS["LINK_GAP"]))
+    whole = np.diff(np.searchsorted(gaps, touch[:, 0])) == 0
+    weight[:-1] = np.where(whole, np.maximum(np.diff(ts), 0), 0)
     return touch, weight, np.array(depth, np.float64).reshape(-1, 2, len(DEPTH_BP))
 
 
