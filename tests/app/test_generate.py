@@ -11,7 +11,7 @@ import pytest
 
 import apex
 from apex.app.cli import main
-from apex.app.generate_command import generate
+from apex.app.generate_command import SCENARIOS, find, generate, generate_scenario
 from apex.domain.instrument import Instrument
 from apex.store.tape import Tape
 from apex.store.verify import verify
@@ -117,6 +117,49 @@ def test_a_missing_option_and_a_missing_folder(tmp_path: Path, capsys: pytest.Ca
     assert (code, value["error"]["code"]) == (4, "environment")
 
 
+def test_a_scenario_says_what_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: instruments and prices of another market than the scenario's; a tape that hides its origin."""
+    out = tmp_path / "market.tape"
+    code, value = run(capsys, "--seed", 3, "--events", 30_000, "--scenario", "two-venues", "--out", out)
+    assert (code, value["events"], value["scenario"]) == (0, 30_000, "two-venues")
+    assert [(i["venue"], i["symbol"]) for i in value["instruments"]] == [
+        ("generated-a", "SIM1USDT"), ("generated-b", "SIM1USDT")]
+    with Tape.open(out) as tape:
+        assert (tape.header["source"], tape.header["seed"]) == ("generate two-venues", 3)
+        assert verify(tape).ok
+    copy = tmp_path / "mine.toml"
+    copy.write_text((SCENARIOS / "btc.toml").read_text("utf-8"), encoding="utf-8")
+    hashes = [run(capsys, "--seed", 3, "--events", 30_000, "--scenario", name, "--out", out)[1]["content_hash"]
+              for name in ("btc", copy, "default")]
+    assert hashes[0] == hashes[1]
+    assert hashes[2] == run(capsys, "--seed", 3, "--events", 30_000, "--out", out)[1]["content_hash"]
+
+
+def test_chunks_do_not_show_on_a_scenarios_tape(tmp_path: Path) -> None:
+    """Lost otherwise: a hash that changes when somebody tunes the memory of the generator."""
+    hashes = {generate_scenario(tmp_path / "x.tape", 3, 50_000, find("pairs"), chunk=chunk)["content_hash"]
+              for chunk in (2_500, 1 << 14, 1 << 20)}
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(("words", "where", "said"), [
+    (("--scenario", "btcc"), "--scenario", "Did you mean btc?"),
+    (("--scenario", "zzz"), "--scenario", "There are: btc, calm, default"),
+    (("--scenario", "none.toml"), "none.toml", "cannot read"),
+    (("--scenario", "btc", "--tick", "1"), "--tick", "scenario says"),
+    (("--scenario", "pairs", "--instruments", "3"), "--instruments", "scenario says"),
+    (("--scenario", "pairs", "--events", "31"), "--events", "32"),
+])
+def test_wrong_scenarios_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
+                                   where: str, said: str) -> None:
+    """Lost otherwise: a user who asks for a scenario that is not there and gets another market."""
+    code, value = run(capsys, *("--seed", 7, "--events", 1000, "--out", tmp_path / "x.tape", *words))
+    assert code == 2
+    assert value["error"]["where"] == where
+    assert said in value["error"]["what"] + value["error"]["do"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupt_leaves_the_older_tape(tmp_path: Path) -> None:
     """Lost otherwise: Ctrl-C in a long run that destroys what was there, or leaves half a tape."""
     out = tmp_path / "market.tape"
@@ -142,11 +185,15 @@ def test_progress_counts_every_row_once(tmp_path: Path) -> None:
     assert told[-1] == 300_000
 
 
-def test_memory_does_not_grow_with_the_market(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["default", "pairs"])
+def test_memory_does_not_grow_with_the_market(tmp_path: Path, name: str) -> None:
     """Lost otherwise: scale tests of a billion rows."""
     tracemalloc.start()
     try:
-        generate(tmp_path / "x.tape", 1, 3_000_000, [SIM], PRICE)
+        if name == "default":
+            generate(tmp_path / "x.tape", 1, 3_000_000, [SIM], PRICE)
+        else:
+            generate_scenario(tmp_path / "x.tape", 1, 3_000_000, find(name))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
