@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from apex._core.market import Market
-from apex.app.generate_command import SCENARIOS, find
+from apex.app.generate_command import find, shipped
 from benchmarks.model import Benchmark, Side
 from benchmarks.timing import Clock
 from benchmarks.workers import OURS
@@ -20,7 +20,7 @@ CHUNK = 1 << 16
 
 def benchmarks(name: str, short: bool) -> list[Benchmark]:
     """generate: a measurement of the plain market, and of every scenario."""
-    cases = ["default", *sorted(path.stem for path in SCENARIOS.glob("*.toml"))]
+    cases = ["default", *shipped()]
     args = {"rows": SHORT_ROWS if short else ROWS}
     return [replace(PLANNED["generate"], case=case, sides=(
         Side("", OURS, __name__, "Generate", {"scenario": case, **args}),)) for case in cases]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,6 +213,16 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
         assert re.match(r"[\w.-]+==[\w.!+]+( ;|\s)", entry), entry[:80]
         assert "--hash=sha256:" in entry, entry[:80]
         assert "://" not in entry, entry[:80]
+
+
+def test_an_installed_package_has_its_data() -> None:
+    """Lost otherwise: scenarios and pages that work in the checkout and are missing for who installed a wheel."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    taken = {path for pattern in config["package-data"]["apex"] for path in (ROOT / "apex").glob(pattern)}
+    built = {*CODE - {".pyi", ".pxd", ".h"}, ".so", ".c"}
+    left = [name(path) for path in sorted((ROOT / "apex").rglob("*"))
+            if path.is_file() and path.suffix not in built and "__pycache__" not in path.parts and path not in taken]
+    assert not left, "\n".join(left)
 
 
 def test_files_and_functions_stay_short() -> None:

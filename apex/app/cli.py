@@ -23,7 +23,7 @@ from apex.domain.errors import ApexError, ConfigError, EnvironmentProblem
 COMMANDS = {
     "import": "recordings to a tape",
     "generate": "a seeded market from order flow to a tape",
-    "tape": "look at a tape: info, bbo, head, export, verify",
+    "tape": "look at a tape: info, bbo, head, verify; export, cut, merge",
     "facts": "stylised facts of tapes, beside each other",
     "replay": "replay tapes through the engine with a strategy",
     "sweep": "replay tapes at every point of a grid of parameters",

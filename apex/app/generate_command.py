@@ -13,13 +13,12 @@ from apex.app.console import Outcome, pairs, progress, stamp
 from apex.domain.decimals import of_units, scaled
 from apex.domain.errors import ConfigError
 from apex.domain.instrument import Instrument
-from apex.domain.scenario import Scenario, load
+from apex.domain.scenario import SHIPPED, Scenario, load
 from apex.store.writer import TapeWriter
 
 ROWS_MAX = (1 << 32) - 1
 """What fits on one tape."""
 CHUNK = 1 << 16
-SCENARIOS = Path(__file__).resolve().parents[2] / "config" / "scenarios"
 GRID: dict[str, Any] = {"instruments": 1, "tick": "0.1", "lot": "0.001", "price": "60000"}
 """Options that a scenario replaces, and their defaults without one."""
 
@@ -29,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, required=True, metavar="N", help="decides the whole market; 0 to 2^64 - 1")
     parser.add_argument("--events", type=int, required=True, metavar="M", help="rows of the tape, snapshots included")
     parser.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
-    parser.add_argument("--scenario", metavar="NAME", help="a market of config/scenarios, or a TOML file; without it a "
-                        "plain one, thin enough for a demo's quotes")
+    parser.add_argument("--scenario", metavar="NAME", help=f"{', '.join(shipped())}, or a TOML file of "
+                        "your own; without it a plain market, thin enough for a demo's quotes")
     parser.add_argument("--instruments", type=int, metavar="N", help="markets beside each other (1)")
     parser.add_argument("--tick", metavar="STEP", help="price step (0.1)")
     parser.add_argument("--lot", metavar="STEP", help="quantity step (0.001)")
@@ -109,8 +108,13 @@ def _write(out: Path, market: Market, instruments: Sequence[Instrument], source:
     return tape.header
 
 
+def shipped() -> list[str]:
+    """Names of the scenarios that come with APEX."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
 def find(name: str) -> Scenario:
-    """A scenario by its name in config/scenarios, or by the path of its file.
+    """A scenario that comes with APEX by its name, or one by the path of its file.
 
     Raises
     ------
@@ -119,9 +123,9 @@ def find(name: str) -> Scenario:
     """
     if name.endswith(".toml"):
         return load(Path(name))
-    path = SCENARIOS / f"{name}.toml"
-    if not path.exists():
-        known = sorted(["default", *(p.stem for p in SCENARIOS.glob("*.toml"))])
+    path = SHIPPED / f"{name}.toml"
+    if name not in shipped():
+        known = sorted(["default", *shipped()])
         near = difflib.get_close_matches(name, known, 1)
         remedy = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}; or name a .toml file"
         raise ConfigError(f"there is no scenario {name!r}", "--scenario", remedy)

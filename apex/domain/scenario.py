@@ -24,7 +24,9 @@ INSTRUMENT = {"symbol": "SIM1USDT", "venue": "generated", "tick": "0.1", "lot": 
               "kind": "linear", "base": "", "quote": ""}
 """Keys of an instrument and their defaults."""
 
-_GUIDE = "See the comments in config/scenarios/btc.toml"
+SHIPPED = Path(__file__).resolve().parents[1] / "scenarios"
+"""The scenarios that come with APEX."""
+_GUIDE = f"See the comments in {SHIPPED / 'btc.toml'}"
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _table(file: _File, given: Mapping[str, Any], section: str) -> dict[str, Any
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario's file; with `base`, over the sections of that scenario beside it.
+    """Read a scenario's file; with `base`, over the sections of that scenario, which is beside it or came with APEX.
 
     Raises
     ------
@@ -236,9 +238,10 @@ def load(path: Path) -> Scenario:
     given = _tables(path)
     base = given.pop("base", None)
     if base is not None:
-        where, below = f"{path}: base", path.with_name(f"{base}.toml")
-        if not isinstance(base, str) or not below.exists():
-            raise ConfigError(f"there is no scenario {base!r} to build on", where, f"Put {below.name} beside it")
+        where, places = f"{path}: base", [folder / f"{base}.toml" for folder in (path.parent, SHIPPED)]
+        below = next((place for place in places if place.exists()), None)
+        if not isinstance(base, str) or below is None:
+            raise ConfigError(f"there is no scenario {base!r} to build on", where, f"Put {base}.toml beside it")
         lower = _tables(below)
         if "base" in lower:
             raise ConfigError(f"{base} builds on another scenario itself", where, f"Write base = {lower['base']!r}")

@@ -11,8 +11,9 @@ import pytest
 
 import apex
 from apex.app.cli import main
-from apex.app.generate_command import SCENARIOS, find, generate, generate_scenario
+from apex.app.generate_command import find, generate, generate_scenario
 from apex.domain.instrument import Instrument
+from apex.domain.scenario import SHIPPED
 from apex.store.tape import Tape
 from apex.store.verify import verify
 
@@ -128,7 +129,7 @@ def test_a_scenario_says_what_is_generated(tmp_path: Path, capsys: pytest.Captur
         assert (tape.header["source"], tape.header["seed"]) == ("generate two-venues", 3)
         assert verify(tape).ok
     copy = tmp_path / "mine.toml"
-    copy.write_text((SCENARIOS / "btc.toml").read_text("utf-8"), encoding="utf-8")
+    copy.write_text((SHIPPED / "btc.toml").read_text("utf-8"), encoding="utf-8")
     hashes = [run(capsys, "--seed", 3, "--events", 30_000, "--scenario", name, "--out", out)[1]["content_hash"]
               for name in ("btc", copy, "default")]
     assert hashes[0] == hashes[1]

@@ -1,4 +1,4 @@
-"""Scenarios of config/scenarios, their rows, and markets to measure."""
+"""The scenarios that come with APEX, their rows, and markets to measure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apex._core.market import Market
 from apex.domain.scenario import Scenario, load
 from tests.conftest import ROOT
 
-FOLDER = ROOT / "config" / "scenarios"
+FOLDER = ROOT / "apex" / "scenarios"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 KIND_NAMES = {code: name for name, code in KINDS.items()} | {60: "ORDER_ADD", 62: "ORDER_DELETE", 63: "ORDER_EXECUTE"}
 

@@ -202,7 +202,7 @@ def test_two_of_one_name_are_refused() -> None:
 
 
 def test_a_file_builds_on_another(tmp_path: Path) -> None:
-    """Lost otherwise: eight copies of the same sixty lines that drift apart."""
+    """Lost otherwise: copies of the same sixty lines that drift apart, or that a user must make for a base of ours."""
     (tmp_path / "btc.toml").write_text(BTC, encoding="utf-8")
     mine = tmp_path / "mine.toml"
     mine.write_text('base = "btc"\ntitle = "Mine"\n[orders]\nburst = 5\n', encoding="utf-8")
@@ -210,6 +210,10 @@ def test_a_file_builds_on_another(tmp_path: Path) -> None:
     assert (found.name, found.title, found.rules[0]["burst_mean"]) == ("mine", "Mine", 5)
     assert {**found.rules[0], "burst_mean": 0} == {**btc.rules[0], "burst_mean": 0}
     assert found.instruments == btc.instruments
+    (tmp_path / "btc.toml").write_text(BTC.replace('"SIM1"', '"SIM9"'), encoding="utf-8")
+    assert load(mine).instruments[0].base == "SIM9"
+    (tmp_path / "btc.toml").unlink()
+    assert (load(mine).rules, load(mine).instruments) == (found.rules, btc.instruments)
     (tmp_path / "third.toml").write_text('base = "mine"\n', encoding="utf-8")
     for text, said in (('base = "nobody"', "no scenario"), ("base = 3", "no scenario"), ('base = "mine"', "itself")):
         (tmp_path / "third.toml").write_text(text, encoding="utf-8")
