@@ -97,6 +97,10 @@ def _answer(row: Mapping[str, Any]) -> str:
             f"{row['status']}{reason}, {row['filled']} filled")
 
 
+def _setting(name: str, value: Any) -> str:
+    return text.limit(name.removeprefix("limits."), value) if name.startswith("limits.") else str(value)
+
+
 def _show(console: Any, value: Mapping[str, Any]) -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
@@ -105,7 +109,8 @@ def _show(console: Any, value: Mapping[str, Any]) -> None:
     for line in [] if value["equal"] else sentences(value):
         say(line)
     if value["settings"]:
-        rows = [(entry["name"], str(entry["a"]), str(entry["b"])) for entry in value["settings"][:SETTINGS_SHOWN]]
+        rows = [(entry["name"], *(_setting(entry["name"], entry[run]) for run in ("a", "b")))
+                for entry in value["settings"][:SETTINGS_SHOWN]]
         console.print()
         console.print(table("Settings that differ", ("setting", "A", "B"), rows))
     if value["equal"]:

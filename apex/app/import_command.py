@@ -125,8 +125,9 @@ def _show(console: Any, value: dict[str, Any], out: Path) -> None:
                        ("venue_time_steps_back", "steps back of the venue's time")):
         if value.get(name):
             rows.append((text, value[name]))
+    with_book = value["level_updates"] or value["snapshots"]
     rows += [("sequence gaps", value["sequence_gaps"]), ("crossed books", value["crossed_books"]),
-             ("in sync at the end", value["synced"])]
+             ("in sync at the end", value["synced"] if with_book else "no book in it")]
     if value["feed_min_ns"] is not None:
         rows.append(("least local - venue time", f"{value['feed_min_ns'] / 1e6:,.3f} ms"))
     if value["clock_defects"]:

@@ -107,9 +107,15 @@ def _value(made: Modelled, args: argparse.Namespace, shift: int, every_ns: int) 
     }
 
 
+def _said(model: str) -> str:
+    """`4,250us` as 4 x feed + 250us."""
+    factor, offset = (part.strip() for part in model.split(","))
+    return f"{factor} x feed" + ("" if offset == "0" else f" - {offset[1:]}" if offset[0] == "-" else f" + {offset}")
+
+
 def _show(console: Any, value: dict[str, Any]) -> None:
-    names = {"feed_latency_ns": "feed", "entry_latency_ns": f"entry, {value['entry']}",
-             "response_latency_ns": f"response, {value['response']}", "round_trip_ns": "round trip"}
+    names = {"feed_latency_ns": "feed", "entry_latency_ns": f"entry: {_said(value['entry'])}",
+             "response_latency_ns": f"response: {_said(value['response'])}", "round_trip_ns": "round trip"}
     columns = list(value["feed_latency_ns"])
     shift = value["feed_shift_ns"]
     console.print(f"Wrote {value['out']}", markup=False, soft_wrap=True)

@@ -223,7 +223,8 @@ def _npz(tape: Tape, args: argparse.Namespace) -> Outcome:
 def _written(header: dict[str, Any], out: str) -> Outcome:
     value = {"rows": header["row_count"], "out": out, "first_ts": header["first_ts"], "last_ts": header["last_ts"],
              "instruments": header["instruments"], "content_hash": header["content_hash"]}
-    return Outcome(value, f"{header['row_count']:,} rows of {len(header['instruments'])} instruments to {out}, "
+    count = len(header["instruments"])
+    return Outcome(value, f"{header['row_count']:,} rows of {count} instrument{'s' * (count > 1)} to {out}, "
                           f"{stamp(header['first_ts'])} to {stamp(header['last_ts'])}")
 
 

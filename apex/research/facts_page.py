@@ -79,8 +79,10 @@ def _figure(name: str, title: str, meaning: str) -> str:
 def page(tapes: Sequence[Tape]) -> str:
     """The whole page as HTML text."""
     static = files("apex.research") / "static"
-    names = ", ".join(t.name for t in tapes)
+    names = ", ".join(t.name for t in tapes) if len(tapes) <= 4 else f"{len(tapes)} markets"
     chips = "".join(f'<span><i class="chip" data-tape="{i}"></i>{escape(t.name)}</span>' for i, t in enumerate(tapes))
+    if any(t.generated for t in tapes):
+        chips += "<span>dashed: generated</span>"
     notes = "".join(f"<li>{note}</li>" for note in (
         "Generated markets are dashed in the plots.",
         "Bands are what recordings of large liquid coins show; a value outside is red. They do not judge a market that "

@@ -189,7 +189,7 @@ def _denial(run: Run, order: Mapping[str, Any]) -> str:
         return ""
     reason = order["reason"]
     name = LIMITS.get(reason.replace("_", "-"))
-    limit = "" if name is None else f" (`{name}` is {run.result['limits'].get(name)})"
+    limit = "" if name is None else f" (`{name}` is {text.limit(name, run.result['limits'].get(name))})"
     advice = remedy(reason)
     return f", denied by {text.words(reason)}{limit}" + (f": {advice}" if advice else "")
 

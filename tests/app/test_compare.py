@@ -203,7 +203,7 @@ def test_a_denial_is_a_decision_of_the_gate(make: Make, capsys: pytest.CaptureFi
     first = found["first_difference"]
     assert (first["kind"], first["differs"]) == ("order", ["denied"])
     assert (first["b"]["status"], first["b"]["reason"]) == ("denied", "open-orders")
-    assert {"name": "limits.open_orders_max", "a": "200", "b": "1"} in found["settings"]
+    assert {"name": "limits.open_orders_max", "a": 200, "b": 1} in found["settings"]
     assert "denied: open orders" in call(capsys, "compare", "a", "b").out
 
 

@@ -7,8 +7,8 @@
   const variable = (name) => () => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const logarithmic = { spread: "xy", depth: "xy", moves: "xy", signs: "x", gaps: "xy", fano: "xy", sizes: "xy", cancelled: "x", placed: "x" };
   const tiny = { spread: 1e-6 };
-  const short = (v) => (v == null ? "" : Math.abs(v) >= 1e4 || (v !== 0 && Math.abs(v) < 1e-3) ? v.toExponential(0) : String(Number(v.toPrecision(3))))
-    .replace("-", "\u2212");
+  const short = (v) => (v == null ? "" : v.toLocaleString("en-US", { maximumSignificantDigits: 3 })).replace("-", "\u2212");
+  const floored = (v) => { const unit = 10 ** Math.floor(Math.log10(v)); return Math.floor(v / unit + 1e-9) * unit; }; // to one digit
   const charts = [];
 
   const normal = (x) => { // share of a normal distribution beyond x deviations, both sides: Abramowitz and Stegun 7.1.26
@@ -37,7 +37,8 @@
       columns.push(all.map((x) => { const y = references[name](x); return y >= least * 0.5 ? y : null; }));
       series.push({ label: "reference", stroke: variable("--faint"), width: 1.25, dash: [3, 4], spanGaps: true, points: { show: false } });
     }
-    const scale = (axis) => (log.includes(axis) ? { time: false, distr: 3 } : { time: false });
+    const range = (u, low, high) => [floored(low), high > low ? high : low * 10];
+    const scale = (axis) => (log.includes(axis) ? { time: false, distr: 3, ...(axis === "x" ? { range } : {}) } : { time: false });
     const axis = (extra) => ({ stroke: variable("--soft"), font, grid: { stroke: variable("--grid"), width: 1 },
       ticks: { show: false }, values: (u, splits) => splits.map(short), ...extra });
     const readout = figure.querySelector(".readout");
