@@ -77,8 +77,8 @@ def note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> RenderableType:
-    """A table in the one style of APEX: numbers to the right, rules only under the head."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: int = 0) -> RenderableType:
+    """A table in the one style of APEX: numbers to the right, rules only under the head; `whole` columns never wrap."""
     from rich import box
     from rich.table import Table
 
@@ -87,7 +87,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for index, name in enumerate(columns):
         numeric = all(_is_number(row[index]) for row in rows) and bool(rows)
         timed = any(isinstance(row[index], str) and _STAMP.fullmatch(str(row[index])) for row in rows)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=timed)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=timed or index < whole)
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made

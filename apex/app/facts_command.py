@@ -86,7 +86,7 @@ def _show(console: Console, value: list[dict[str, Any]], out: str | None) -> Non
         cells = [shown(v["facts"][fact.name]) + (" *" if fact.name in v["outside"] else "") for v in value]
         rows.append((fact.name, band(fact.name), *cells))
     rows.append(("seconds", "", *(f"{v['seconds']:,.0f}" for v in value)))
-    console.print(table("", ("fact", "band", *(v["name"] for v in value)), rows))
+    console.print(table("", ("fact", "band", *(v["name"] for v in value)), rows, whole=2))
     if any(v["outside"] for v in value):
         console.print("* outside the band of large liquid coins")
     if out is not None:

@@ -154,7 +154,8 @@ def test_chunks_do_not_show_on_a_scenarios_tape(tmp_path: Path) -> None:
 def test_wrong_scenarios_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
                                    where: str, said: str) -> None:
     """Lost otherwise: a user who asks for a scenario that is not there and gets another market."""
-    code, value = run(capsys, *("--seed", 7, "--events", 1000, "--out", tmp_path / "x.tape", *words))
+    events = () if "--events" in words else ("--events", 1000)
+    code, value = run(capsys, "--seed", 7, *events, "--out", tmp_path / "x.tape", *words)
     assert code == 2
     assert value["error"]["where"] == where
     assert said in value["error"]["what"] + value["error"]["do"]
