@@ -199,6 +199,7 @@ import os, signal, sys
 from apex._core.events import pack
 from apex.store.tape import TapeWriter
 from tests.store.markets import BTC, joined, market
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 with TapeWriter(sys.argv[1], [BTC], source="test") as writer:
     writer.append(*pack(joined(market(1, 2000))))
     writer._flush()
