@@ -24,16 +24,19 @@ FACES = {"research", "strategies", "alerts", "dashboard", "social", "app"}
 """Packages that may `import apex` for its lazy faces, as a user's file would."""
 
 _BELOW_RISK = {"events", "book", "ledger"}
-_BELOW_ENGINE = {*_BELOW_RISK, "l3", "bars", "segment", "features", "signals", "risk", "exits", "simvenue"}
+_FEATURES = {"features_touch", "features_levels", "features_shape", "features_trades", "features_liquidity"}
+_BELOW_ENGINE = {*_BELOW_RISK, "l3", "bars", "segment", "feature", "features", "signals", "risk", "exits", "simvenue"}
 CIMPORTS = {
     "events": set(),
     "book": {"events"}, "l3": {"events"}, "ledger": {"events"}, "bars": {"events"}, "segment": {"events"},
-    "features": {"events", "book", "l3", "ledger", "bars", "segment"},
-    "signals": {"events", "book", "l3", "ledger", "bars", "segment", "features"},
+    "feature": {"events", "book"},
+    **{name: {"events", "book", "feature"} for name in sorted(_FEATURES)},
+    "features": {"events", "book", "l3", "ledger", "bars", "segment", "feature", *_FEATURES},
+    "signals": {"events", "book", "l3", "ledger", "bars", "segment", "feature", "features"},
     "risk": _BELOW_RISK, "exits": _BELOW_RISK,
     "simvenue": {*_BELOW_RISK, "risk"},
     "engine": _BELOW_ENGINE,
-    "replay": {*_BELOW_ENGINE, "engine"},
+    "replay": {*_BELOW_ENGINE, "engine"}, "sampler": {*_BELOW_ENGINE, "engine"},
     "codecs": {"events", "book", "codecs"},  # book: the reader of recordings keeps the chain's book
     "link": {*_BELOW_ENGINE, "engine", "codecs"},
     "kernel": {"events"}, "market": {"events"},

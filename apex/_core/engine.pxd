@@ -188,6 +188,7 @@ cdef class View:
     cdef readonly object bar         # the bar that just ended
     cdef int _which(self, instrument) except -1
     cdef int _timer(self, int64_t interval, int64_t due) except -1
+    cdef int _heard(self, int rule) except -1
     cdef object _price(self, ticks)
     cdef object _quantity(self, lots)
     cdef int64_t _index(self, uint64_t id) except -1

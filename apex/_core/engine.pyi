@@ -67,6 +67,9 @@ class View:
     """Index of the instrument this view reads."""
     signal: int
     """In on_signal: the rule that fired, as `when` returned it."""
+    @property
+    def signal_name(self) -> str | None:
+        """In on_signal: the name of the rule that fired, where it has one."""
     source: int
     """In on_signal, on_book and on_bar: the instrument that caused the call."""
     bar: Bar | None
@@ -78,10 +81,18 @@ class View:
     def at(self, ts_ns: int) -> None:
         """Call on_timer once at a time of the replay's clock, now for one that is past; up to 256 timers may wait."""
     def when(self, feature: str, above: float | None = None, below: float | None = None, hysteresis: float = 0.0,
-             cooldown: str = "0ns", instrument: int | None = None) -> int:
-        """Call on_signal when a feature crosses into a zone; re-armed once it has left it by the hysteresis."""
-    def blend(self, name: str, weights: Mapping[str, float], bias: float = 0.0, instrument: int | None = None) -> None:
-        """Declare a score: bias + sum of weight * feature; `when` takes its name like a feature's."""
+             cooldown: str = "0ns", instrument: int | None = None, name: str | None = None,
+             quiet: bool = False) -> int:
+        """Call on_signal when a feature crosses into a zone; re-armed once it has left it by the hysteresis.
+
+        The rule's number; a quiet one calls nothing and serves `combine`.
+        """
+    def combine(self, all: Sequence[int | str] = (), any: Sequence[int | str] = (), none: Sequence[int | str] = (),
+                cooldown: str = "0ns", name: str | None = None, quiet: bool = False) -> int:
+        """Call on_signal when all rules of `all`, one of `any` and none of `none` hold; rules by number or name."""
+    def blend(self, name: str, weights: Mapping[str, float | Mapping[str, Any]], bias: float = 0.0,
+              instrument: int | None = None) -> None:
+        """Declare a score: bias + sum of weight * shaped feature (see `Signals.blend`); `when` takes its name."""
     def on_move(self, ticks: int = 1) -> None:
         """Call on_book when the mid has moved by at least so many ticks since the last call."""
     def on_bar(self, interval: str, instrument: int | None = None) -> None:
@@ -131,8 +142,13 @@ class View:
     @property
     def fill(self) -> Fill | None:
         """In on_fill: the fill."""
-    def feature(self, name: str) -> float:
-        """A feature's value; NaN until it is warm. Name it once in on_start, so that it warms up from the start."""
+    def feature(self, name: str, **parameters: Any) -> float:
+        """A feature's value now, by name (docs/features.md): feature("ofi:5s") or feature("ofi", window="5s").
+
+        NaN until it is warm. Name it once in on_start, so that it warms up from the start.
+        """
+    def holding(self, which: int | str) -> bool | None:
+        """Whether a rule holds; None while its input is unknown."""
     def score(self, name: str) -> float:
         """A declared score's value; NaN while a feature that it weighs is."""
     def limit(self, side: str, price_ticks: int, quantity_lots: int, tif: str = "GTC",

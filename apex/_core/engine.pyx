@@ -26,6 +26,7 @@ from apex._core.risk cimport ALLOWED
 from apex._core.signals cimport DIRTY_BOOK, DIRTY_TRADE
 
 from apex._core.events import EVENT_DTYPE
+from apex._core.feature import duration_ns
 
 cdef enum:
     ACTIVE_FIRST = 256       # room for working orders of one instrument; doubled when it is full
@@ -43,8 +44,6 @@ STATES = {
 }
 SIDES = {"buy": BUY, "sell": SELL}
 TIFS = {"GTC": GTC, "GTX": GTX, "IOC": IOC, "FOK": FOK}
-_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
-          "d": 86_400_000_000_000}
 
 Fill = namedtuple("Fill", "id side price_ticks quantity_lots maker")
 Bar = namedtuple("Bar", "instrument open_ns interval_ns open high low close volume taker_buy trades")
@@ -57,23 +56,6 @@ ORDER_DTYPE = np.asarray(<OrderRow[:1]> &_order).dtype
 FILL_DTYPE = np.asarray(<FillRow[:1]> &_fill).dtype
 EQUITY_DTYPE = np.asarray(<EquityRow[:1]> &_equity_row).dtype
 MARK_DTYPE = np.asarray(<MarkRow[:1]> &_mark).dtype
-
-
-def duration_ns(text):
-    """Nanoseconds of a duration such as "100ms": an integer and ns, us, ms, s, m, h or d.
-
-    Raises
-    ------
-    ValueError
-        If `text` is no such duration.
-    """
-    digits = text.rstrip("nsumhd") if isinstance(text, str) else ""
-    unit = text[len(digits):] if digits else ""
-    if not (digits.isascii() and digits.isdigit()) or unit not in _UNITS or len(digits) > 18:
-        raise ValueError(f"{text!r} is not a duration: write an integer and ns, us, ms, s, m, h or d, like 100ms")
-    if int(digits) * _UNITS[unit] >= 1 << 62:
-        raise ValueError(f"{text!r} is longer than 64 bits of nanoseconds hold")
-    return int(digits) * _UNITS[unit]
 
 
 cdef class Strategy:
@@ -284,7 +266,7 @@ cdef class Engine:
                     _bar_trade(&self.bars[bar], trade.side, trade.price_ticks, trade.quantity_lots, self.now)
             if self.uses_features:
                 (<Features> self.features[instrument]).on_trade(
-                    trade.side, trade.price_ticks, trade.quantity_lots, self.now)
+                    trade.side, trade.price_ticks, trade.quantity_lots, self.now, batch.ts_exchange_ns)
         return 0
 
     cdef int _message_end(self, int instrument) except -1:
@@ -302,9 +284,7 @@ cdef class Engine:
                 self.ready += not side.has_mid
                 side.has_mid = True
             if self.uses_features:
-                (<Features> self.features[instrument]).on_book(
-                    bid, book_quantity(side.book, BUY, bid) if valid else 0,
-                    ask, book_quantity(side.book, SELL, ask) if valid else 0, valid, self.now)
+                (<Features> self.features[instrument]).on_book(side.book, valid, self.now)
         if self.uses_features:
             self._signals(instrument, dirty)
         if self.uses_moves and valid and dirty & DIRTY_BOOK:

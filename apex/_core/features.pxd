@@ -1,8 +1,13 @@
-# Features of one instrument, updated by the engine after whole messages. A value is NaN until it is warm and while the
-# book is empty, crossed or out of sync.
-from libc.stdint cimport int64_t
+# The features of one instrument that somebody asked for, fed by the engine after whole messages.
+#
+# Each asked value has a slot in `values`; it is NaN until it is warm. Nothing that was not asked for is computed.
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t, uint32_t
 
-cdef enum FeatureId:
+from apex._core.book cimport BookData
+from apex._core.feature cimport Market
+
+cdef enum FeatureId:         # slots that every Features has
     IMBALANCE = 0            # bid lots / (bid lots + ask lots) at the touch, 0..1
     WEIGHTED_MID = 1         # ticks: imbalance * ask + (1 - imbalance) * bid
     OFI = 2                  # lots: order-flow imbalance over the window
@@ -11,36 +16,37 @@ cdef enum FeatureId:
     FEATURE_COUNT = 5
 
 cdef enum:
-    OFI_ROWS_MAX = 65536     # book updates within the window; beyond, the oldest are forgotten and counted
-    STEPS_MAX = 4096         # returns kept
+    SLOTS_MAX = 256          # values asked for
+    NODES_MAX = 128          # features behind them
 
 cdef class Features:
-    cdef double[5] values                # [FEATURE_COUNT]
-    cdef int64_t bid_ticks, bid_lots, ask_ticks, ask_lots    # the touch of the last valid update
-    cdef bint has_touch
-    cdef int64_t ofi_window_ns           # an update counts while now - its time < window
-    cdef int64_t* ofi_times              # ring of OFI_ROWS_MAX
-    cdef int64_t* ofi_lots
-    cdef int64_t ofi_first, ofi_next     # places, taken modulo OFI_ROWS_MAX
-    cdef int64_t ofi_sum
-    cdef int64_t ofi_since               # first time the window covers, -1 = none
-    cdef readonly int64_t ofi_forgotten
-    cdef int64_t step_ns
-    cdef int steps                       # returns that a volatility needs
-    cdef double* squares                 # ring of STEPS_MAX
-    cdef int64_t square_count
-    cdef double square_sum, square_carry
-    cdef int64_t step_next               # next grid point, -1 = none
-    cdef int64_t step_mid2               # bid + ask at the last grid point, 0 = none
-    cdef int64_t mid2, mid2_ts           # last valid bid + ask and its time
-    cdef int64_t mid2_before             # the one before `mid2_ts`; 0 = none
-    cdef int64_t trade_ticks             # last trade's price
+    cdef double[257] values              # [SLOTS_MAX + 1], the last for parts that nobody asked for
+    cdef uint32_t[256] dirty             # [SLOTS_MAX], updates that can change a value: DIRTY_BOOK, DIRTY_TRADE
+    cdef readonly int slot_count
+    cdef Market market
+    cdef int depth                       # levels copied of each side
+    cdef int64_t due                     # the time after which `on_time` is to be called
+    cdef list nodes                      # keeps the features alive
+    cdef PyObject* on_books[128]         # [NODES_MAX], borrowed from `nodes`
+    cdef PyObject* on_trades[128]
+    cdef PyObject* on_times[128]
+    cdef PyObject* on_reads[128]
+    cdef PyObject* on_grids[128]
+    cdef int book_count, trade_count, time_count, read_count, grid_count
+    cdef bint trades_set_times           # a trade may bring forward the next `on_time`
+    cdef int64_t trade_ticks             # last trade's price, 0 = none
     cdef int trade_tick_sign             # sign of the last change of trade price
+    cdef dict slots                      # (node, part) -> slot
+    cdef dict keys                       # (class, arguments) -> node
+    cdef dict known                      # text or (text, parameters) -> slot
+    cdef dict defaults                   # (family, parameter) -> value, before those of the table
 
-    cdef void on_book(self, int64_t bid, int64_t bid_lots, int64_t ask, int64_t ask_lots, bint valid,
-                      int64_t now) noexcept nogil
-    cdef void on_trade(self, int side, int64_t ticks, int64_t lots, int64_t now) noexcept nogil
+    cdef void on_book(self, const BookData* book, bint valid, int64_t now) noexcept nogil
+    cdef void on_touch(self, int64_t bid, int64_t bid_lots, int64_t ask, int64_t ask_lots, bint valid, int64_t now,
+                       const BookData* book) noexcept nogil
+    cdef void on_trade(self, int side, int64_t ticks, int64_t lots, int64_t now, int64_t ts_exchange) noexcept nogil
     cdef void on_gap(self) noexcept nogil
-    cdef void _flow(self, int64_t bid, int64_t bid_lots, int64_t ask, int64_t ask_lots, int64_t now) noexcept nogil
-    cdef void _steps(self, int64_t now) noexcept nogil
-    cdef void _add(self, double x) noexcept nogil
+    cdef void on_read(self, int64_t now) noexcept nogil
+    cdef void _pass_time(self, int64_t now) noexcept nogil
+    cdef void _levels(self, const BookData* book) noexcept nogil
+    cdef int slot(self, text, dict parameters) except -1

@@ -1,61 +1,130 @@
-"""Signals: thresholds over features and weighted scores, evaluated in compiled code after whole messages."""
+"""Signals: thresholds over features and weighted scores, combined, evaluated in compiled code after whole messages."""
 
-from libc.math cimport INFINITY, isfinite, isnan
+from libc.math cimport INFINITY, NAN, isfinite, isnan, sqrt, tanh
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from apex._core.features cimport FEATURE_COUNT, TRADE_SIGN, Features
+from apex._core.features cimport TRADE_SIGN, Features
 
 from apex._core.features import NAMES as _NAMES
 
-if <int> FEATURE_COUNT != FEATURES_MAX:
-    raise ImportError("apex._core.signals: FEATURES_MAX is not the number of features")
-
-
-cdef inline uint32_t _dirty(int feature) noexcept nogil:
-    """What kind of update changes a feature."""
-    return DIRTY_TRADE if feature == TRADE_SIGN else DIRTY_BOOK
+SHAPES = {"linear": LINEAR, "clip": LINEAR, "tanh": TANH, "zscore": ZSCORE}
 
 
 cdef class Signals:
     """See Signals in signals.pyi."""
 
-    def __cinit__(self):
-        self.score_names = {}
+    def __cinit__(self, list features=None):
+        self.score_names, self.rule_names, self.features = {}, [], features
+
+    # ---- evaluation --------------------------------------------------------------------------------------------
 
     cdef double score_value(self, int score, const double* values) noexcept nogil:
-        """Bias + sum of weight * feature; NaN when a feature with a weight is NaN."""
-        cdef double total = self.scores[score].bias
+        """Bias + sum of weight * shaped feature; NaN when a feature with a weight is NaN, or its shape is not warm."""
+        cdef double total = self.scores[score].bias, x
+        cdef Term* term
         cdef int i
-        for i in range(FEATURES_MAX):
-            if self.scores[score].weights[i] != 0.0:
-                total += self.scores[score].weights[i] * values[i]
+        for i in range(self.scores[score].count):         # <= TERMS_MAX
+            term = &self.scores[score].terms[i]
+            x = values[term.slot]
+            if term.shape == LINEAR:
+                x = (x - term.centre) * term.scale        # exactly x where neither was given
+            elif term.shape == TANH:
+                if x != term.last_in:
+                    term.last_in = x
+                    term.last_out = tanh((x - term.centre) * term.scale)
+                x = term.last_out
+            elif term.count < term.warm:
+                x = NAN
+            else:
+                x = (x - term.mean) / sqrt(term.variance) if term.variance > 0.0 else (0.0 if x == x else NAN)
+            if x > term.limit:                            # a NaN stays one
+                x = term.limit
+            elif x < -term.limit:
+                x = -term.limit
+            total += term.weight * x
         return total
+
+    cdef void _learn(self, Score* score, const double* values, uint32_t dirty) noexcept nogil:
+        """Count the updates of this message into the means and variances of the z-scores, this value included."""
+        cdef Term* term
+        cdef double x, share
+        cdef int i
+        for i in range(score.count):
+            term = &score.terms[i]
+            x = values[term.slot]
+            if term.shape != ZSCORE or not term.dirty & dirty or isnan(x):
+                continue
+            share = 1.0 - term.decay
+            if term.count == 0:
+                term.mean = x
+            term.variance = term.decay * (term.variance + share * (x - term.mean) * (x - term.mean))
+            term.mean += share * (x - term.mean)
+            term.count += 1
+
+    cdef bint _crossed(self, Rule* rule, int i, double x) noexcept nogil:
+        """Whether a value enters a zone of its rule."""
+        cdef int zone
+        if isnan(x):
+            self.known = self.known & ~(<uint64_t> 1 << i)
+            return False
+        self.known = self.known | <uint64_t> 1 << i
+        zone = 1 if x > rule.above else (-1 if x < rule.below else 0)
+        if zone == rule.zone:
+            return False
+        if zone == 0:
+            # Leaves its zone only beyond the hysteresis.
+            if x < rule.above - rule.hysteresis if rule.zone == 1 else x > rule.below + rule.hysteresis:
+                rule.zone = 0
+            elif rule.hysteresis == 0.0:
+                rule.zone = 0
+            if rule.zone == 0:
+                self.holds = self.holds & ~(<uint64_t> 1 << i)
+            return False
+        rule.zone = zone
+        self.holds = self.holds | <uint64_t> 1 << i
+        return True
+
+    cdef bint _combined(self, Rule* rule, int i) noexcept nogil:
+        """Whether a combination becomes true. While a rule in it is unknown it keeps what it was."""
+        cdef uint64_t used = rule.all_of | rule.any_of | rule.none_of
+        cdef bint now
+        if used & ~self.known:
+            self.known = self.known & ~(<uint64_t> 1 << i)
+            return False
+        self.known = self.known | <uint64_t> 1 << i
+        now = (self.holds & rule.all_of) == rule.all_of and not self.holds & rule.none_of and (
+            rule.any_of == 0 or (self.holds & rule.any_of) != 0)
+        if now == rule.zone:
+            return False
+        rule.zone = now
+        if now:
+            self.holds = self.holds | <uint64_t> 1 << i
+        else:
+            self.holds = self.holds & ~(<uint64_t> 1 << i)
+        return now
 
     cdef uint64_t evaluate(self, int instrument, const double* values, uint32_t dirty, int64_t now) noexcept nogil:
         """Bits of the rules that fire. A NaN changes nothing: it is no signal."""
         cdef uint64_t fired = 0
-        cdef int i, zone
+        cdef int i
         cdef Rule* rule
-        cdef double x
+        cdef bint enters
+        for i in range(self.score_count):                 # <= SCORES_MAX
+            if self.scores[i].learns and self.scores[i].instrument == instrument:
+                self._learn(&self.scores[i], values, dirty)
         for i in range(self.rule_count):                  # <= RULES_MAX
             rule = &self.rules[i]
-            if rule.instrument != instrument or not rule.dirty & dirty:
+            if rule.input < 0:
+                enters = self._combined(rule, i)
+            elif rule.instrument != instrument or not rule.dirty & dirty:
                 continue
-            x = values[rule.input] if rule.input < FEATURES_MAX else self.score_value(rule.input - FEATURES_MAX, values)
-            if isnan(x):
+            elif rule.input < SLOTS_MAX:
+                enters = self._crossed(rule, i, values[rule.input])
+            else:
+                enters = self._crossed(rule, i, self.score_value(rule.input - SLOTS_MAX, values))
+            if not enters or rule.quiet:
                 continue
-            zone = 1 if x > rule.above else (-1 if x < rule.below else 0)
-            if zone == rule.zone:
-                continue
-            if zone == 0:
-                # Leaves its zone only beyond the hysteresis.
-                if x < rule.above - rule.hysteresis if rule.zone == 1 else x > rule.below + rule.hysteresis:
-                    rule.zone = 0
-                elif rule.hysteresis == 0.0:
-                    rule.zone = 0
-                continue
-            rule.zone = zone
             if rule.has_fired and now - rule.fired_ns < rule.cooldown_ns:
                 self.cooled = self.cooled + 1
                 continue
@@ -63,29 +132,50 @@ cdef class Signals:
             fired |= <uint64_t> 1 << i
         return fired
 
+    # ---- declaration -------------------------------------------------------------------------------------------
+
+    cdef int _slot(self, feature, int instrument, uint32_t* dirty) except -2:
+        """Slot of a feature and the updates that change it; without Features only those of _NAMES are known."""
+        cdef Features known
+        cdef int slot
+        if self.features is None:
+            if feature not in _NAMES:
+                raise ValueError(f"no feature {feature!r}: there are {', '.join(_NAMES)}")
+            dirty[0] = DIRTY_TRADE if _NAMES[feature] == TRADE_SIGN else DIRTY_BOOK
+            return _NAMES[feature]
+        known = self.features[instrument]
+        slot = known.slot(feature, {})
+        dirty[0] = known.dirty[slot]
+        return slot
+
     def blend(self, name, weights, double bias=0.0, int instrument=0):
         """Declare a weighted score; see signals.pyi."""
-        cdef Score* score
-        cdef double weight
+        cdef Score made
+        cdef Term* term
+        cdef uint32_t dirty
         if self.score_count == SCORES_MAX:
             raise ValueError(f"more than {SCORES_MAX} scores in one run")
         if name in _NAMES or (name, instrument) in self.score_names:
             raise ValueError(f"{name!r} is a feature or score already: choose another name")
         if not weights or not isfinite(bias):
             raise ValueError(f"score {name!r} needs weights and a finite bias")
-        score = &self.scores[self.score_count]
-        memset(score, 0, sizeof(Score))
-        for feature, given in weights.items():
-            if feature not in _NAMES:
-                raise ValueError(f"no feature {feature!r}: there are {', '.join(_NAMES)}")
-            weight = given
-            if not isfinite(weight):
-                raise ValueError(f"weight {given!r} of {feature} is not finite")
-            score.weights[<int> _NAMES[feature]] = weight
-            score.dirty |= _dirty(_NAMES[feature]) if weight != 0.0 else 0
-        score.bias, score.instrument = bias, instrument
+        if len(weights) > TERMS_MAX:
+            raise ValueError(f"score {name!r} has more than {TERMS_MAX} features")
+        memset(&made, 0, sizeof(Score))
+        slots = [(self._slot(feature, instrument, &dirty), feature, given) for feature, given in weights.items()]
+        for _, feature, given in sorted(slots, key=_first):
+            term = &made.terms[made.count]
+            memset(term, 0, sizeof(Term))
+            term.slot = self._slot(feature, instrument, &term.dirty)
+            _shape(term, feature, given)
+            if term.weight != 0.0:
+                made.count += 1
+                made.dirty |= term.dirty
+                made.learns = made.learns or term.shape == ZSCORE
+        made.bias, made.instrument = bias, instrument
+        self.scores[self.score_count] = made
         self.score_names[name, instrument] = self.score_count
-        self.score_count += 1
+        self.score_count = self.score_count + 1
 
     def value(self, name, Features features not None, int instrument=0):
         """A score's value now; see signals.pyi."""
@@ -94,32 +184,119 @@ cdef class Signals:
             raise ValueError(f"no score {name!r}; the scores are {known}")
         return self.score_value(self.score_names[name, instrument], features.values)
 
-    def when(self, feature, above=None, below=None, double hysteresis=0.0, int64_t cooldown_ns=0, int instrument=0):
-        """Declare a rule; see signals.pyi."""
+    cdef Rule* _new_rule(self, name, int instrument, int64_t cooldown_ns, bint quiet) except NULL:
+        """The next rule, not yet counted."""
         cdef Rule* rule
-        cdef int score
         if self.rule_count == RULES_MAX:
             raise ValueError(f"more than {RULES_MAX} rules in one run")
+        if name is not None and name in self.rule_names:
+            raise ValueError(f"there is a rule {name!r} already: choose another name")
+        rule = &self.rules[self.rule_count]
+        memset(rule, 0, sizeof(Rule))
+        rule.instrument, rule.cooldown_ns, rule.quiet = instrument, cooldown_ns, quiet
+        return rule
+
+    def when(self, feature, above=None, below=None, double hysteresis=0.0, int64_t cooldown_ns=0, int instrument=0,
+             name=None, bint quiet=False):
+        """Declare a rule; see signals.pyi."""
+        cdef Rule* rule = self._new_rule(name, instrument, cooldown_ns, quiet)
+        cdef int score
         if above is None and below is None:
             raise ValueError(f"when({feature!r}) needs above, below or both")
-        rule = &self.rules[self.rule_count]
         rule.above = INFINITY if above is None else above
         rule.below = -INFINITY if below is None else below
         if not (rule.below <= rule.above and hysteresis >= 0 and cooldown_ns >= 0):
             raise ValueError(f"when({feature!r}): below must not exceed above, hysteresis and cooldown must be >= 0")
-        if feature in _NAMES:
-            rule.input, rule.dirty = _NAMES[feature], _dirty(_NAMES[feature])
-        elif (feature, instrument) in self.score_names:
+        rule.hysteresis = hysteresis
+        if (feature, instrument) in self.score_names:
             score = self.score_names[feature, instrument]
-            rule.input, rule.dirty = FEATURES_MAX + score, self.scores[score].dirty
+            rule.input, rule.dirty = SLOTS_MAX + score, self.scores[score].dirty
         else:
-            raise ValueError(f"no feature or score {feature!r}: the features are {', '.join(_NAMES)}")
-        rule.hysteresis, rule.cooldown_ns, rule.instrument = hysteresis, cooldown_ns, instrument
-        rule.zone, rule.has_fired = 0, False
-        self.rule_count += 1
+            try:
+                rule.input = self._slot(feature, instrument, &rule.dirty)
+            except ValueError as error:
+                raise ValueError(f"no feature or score {feature!r}: {error}") from None
+        return self._counted(name)
+
+    def _counted(self, name):
+        self.rule_names.append(name)
+        self.rule_count = self.rule_count + 1
         return self.rule_count - 1
+
+    cdef int _number(self, which) except -1:
+        """Number of an earlier rule from its number or name."""
+        if which in self.rule_names and which is not None:
+            return self.rule_names.index(which)
+        if not isinstance(which, int) or not 0 <= which < self.rule_count:
+            known = ", ".join(str(i if n is None else n) for i, n in enumerate(self.rule_names)) or "none"
+            raise ValueError(f"no rule {which!r} was declared before; there are {known}")
+        return which
+
+    def combine(self, all=(), any=(), none=(), int64_t cooldown_ns=0, name=None, bint quiet=False):
+        """Declare a combination; see signals.pyi."""
+        cdef Rule* rule = self._new_rule(name, -1, cooldown_ns, quiet)
+        cdef int number
+        if not (all or any or none):
+            raise ValueError("combine needs rules in all, any or none")
+        if cooldown_ns < 0:
+            raise ValueError("combine: cooldown must be >= 0")
+        for which in all:
+            number = self._number(which)
+            rule.all_of |= <uint64_t> 1 << number
+        for which in any:
+            number = self._number(which)
+            rule.any_of |= <uint64_t> 1 << number
+        for which in none:
+            number = self._number(which)
+            rule.none_of |= <uint64_t> 1 << number
+        rule.input = -1
+        return self._counted(name)
+
+    def name(self, int rule):
+        """A rule's name; see signals.pyi."""
+        return self.rule_names[self._number(rule)]
+
+    def holding(self, which):
+        """Whether a rule holds; see signals.pyi."""
+        cdef uint64_t bit = <uint64_t> 1 << self._number(which)
+        return None if not self.known & bit else bool(self.holds & bit)
 
     def check(self, Features features not None, int64_t now, int instrument=0, int dirty=3):
         """Rules that fire now; see signals.pyi."""
         cdef uint64_t fired = self.evaluate(instrument, features.values, <uint32_t> dirty, now)
         return [i for i in range(self.rule_count) if fired >> i & 1]
+
+
+def _first(row):
+    return row[0]
+
+
+cdef int _shape(Term* term, feature, given) except -1:
+    """Weight and shape of a feature in a score, from a number or a table of them."""
+    parts = {"weight": given} if not isinstance(given, dict) else dict(given)
+    shape = parts.pop("shape", "linear")
+    if shape not in SHAPES:
+        raise ValueError(f"shape {shape!r} of {feature} is unknown: choose one of {', '.join(SHAPES)}")
+    term.shape = SHAPES[shape]
+    term.limit = INFINITY
+    term.last_in = NAN
+    if shape == "zscore":
+        updates = parts.pop("updates", 1000)
+        if not isinstance(updates, int) or updates < 2:
+            raise ValueError(f"updates of {feature} must be a whole number of 2 or more, not {updates!r}")
+        term.warm, term.decay, term.scale = updates, 1.0 - 1.0 / updates, 1.0
+    else:
+        scale = parts.pop("scale", 1.0)
+        if not (isfinite(scale) and scale > 0):
+            raise ValueError(f"scale {scale!r} of {feature} must be finite and > 0")
+        term.centre, term.scale = parts.pop("centre", 0.0), 1.0 / scale
+    if shape == "clip" or shape == "zscore":
+        term.limit = parts.pop("limit", 1.0 if shape == "clip" else INFINITY)
+    term.weight = parts.pop("weight", 1.0)
+    if parts:
+        raise ValueError(f"{feature}: a {shape} takes no {', '.join(map(str, parts))}")
+    if not isfinite(term.weight):
+        raise ValueError(f"weight {given!r} of {feature} is not finite")
+    if not (isfinite(term.centre) and term.limit > 0):
+        raise ValueError(f"centre of {feature} must be finite and limit > 0")
+    return 0

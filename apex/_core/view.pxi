@@ -57,18 +57,33 @@ cdef class View:
     def at(self, int64_t ts_ns):
         self._timer(0, max(ts_ns, self.engine.now))
 
-    def when(self, feature, above=None, below=None, hysteresis=0.0, cooldown="0ns", instrument=None):
-        rule = self.engine.signals.when(
-            feature, above=above, below=below, hysteresis=hysteresis, cooldown_ns=duration_ns(cooldown),
-            instrument=self._which(instrument))
+    cdef int _heard(self, int rule) except -1:
+        """A new rule belongs to this strategy, and features are computed from now on."""
         while len(self.engine.rule_slot) <= rule:
             self.engine.rule_slot.append(self.slot)
         self.engine.uses_features = True
         return rule
 
+    def when(self, feature, above=None, below=None, hysteresis=0.0, cooldown="0ns", instrument=None, name=None,
+             quiet=False):
+        return self._heard(self.engine.signals.when(
+            feature, above=above, below=below, hysteresis=hysteresis, cooldown_ns=duration_ns(cooldown),
+            instrument=self._which(instrument), name=name, quiet=quiet))
+
+    def combine(self, all=(), any=(), none=(), cooldown="0ns", name=None, quiet=False):
+        return self._heard(self.engine.signals.combine(
+            all=all, any=any, none=none, cooldown_ns=duration_ns(cooldown), name=name, quiet=quiet))
+
     def blend(self, name, weights, bias=0.0, instrument=None):
         self.engine.signals.blend(name, weights, bias, self._which(instrument))
         self.engine.uses_features = True
+
+    @property
+    def signal_name(self):
+        return self.engine.signals.name(self.signal)
+
+    def holding(self, which):
+        return self.engine.signals.holding(which)
 
     def on_move(self, int64_t ticks=1):
         cdef int i
@@ -227,11 +242,15 @@ cdef class View:
         row = &self.engine.fills[self.engine.last_fill]
         return Fill(row.id, "buy" if row.side == BUY else "sell", row.price_ticks, row.quantity_lots, bool(row.maker))
 
-    def feature(self, name):
+    def feature(self, name, **parameters):
+        cdef Features features = <Features> self.engine.features[self.instrument]
+        cdef int slot = features.slot(name, parameters)
         self.engine.uses_features = True
-        return self.engine.features[self.instrument].value(name)
+        features.on_read(self.engine.now)
+        return features.values[slot]
 
     def score(self, name):
+        (<Features> self.engine.features[self.instrument]).on_read(self.engine.now)
         return self.engine.signals.value(name, self.engine.features[self.instrument], self.instrument)
 
     # ---- acting ------------------------------------------------------------------------------------------------

@@ -115,6 +115,16 @@ def _grid(instrument: Instrument) -> tuple[int, int, int, int]:
     return tick, 10**tick_places, lot, 10**lot_places
 
 
+def _features(instrument: Instrument) -> Features:
+    """Features of an instrument, none asked for yet; they know what a trade or a level is worth."""
+    (tick, tick_places), (lot, lot_places), (size, size_places) = (
+        scaled(x) for x in (instrument.tick, instrument.lot, instrument.multiplier))
+    lot_worth = lot * size / 10 ** (lot_places + size_places)
+    if instrument.kind == "inverse":
+        return Features(asked=(), value_scale=0.0, value_lot=lot_worth)
+    return Features(asked=(), value_scale=lot_worth * tick / 10**tick_places)
+
+
 def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOptions) -> Replay:
     """Put a replay together.
 
@@ -137,8 +147,9 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
         [limits.integers(x) for x in instruments], terms, gateway=SimGateway(venues), scripted=scripted,
     )
     compat = options.fill_mode == "compat"
+    features = [_features(x) for x in instruments]
     engine = Engine(
-        len(instruments), ledger, gate, Signals(), [Features() for _ in instruments], compat=compat,
+        len(instruments), ledger, gate, Signals(features), features, compat=compat,
         synced=[i for i, s in enumerate(synced) if s], grids=[_grid(x) for x in instruments], cash=cash,
     )
     if strategy is not None:

@@ -1,0 +1,19 @@
+from apex._core.feature import Feature
+
+class LevelFlow(Feature):
+    def __init__(self, levels: int, window_ns: int, decay: float) -> None: ...
+
+class LevelImbalance(Feature):
+    def __init__(self, levels: int, decay: float) -> None: ...
+
+class Depth(Feature):
+    def __init__(self, band: float, every_ns: int) -> None: ...
+
+class Slope(Feature):
+    def __init__(self, band: float, every_ns: int) -> None: ...
+
+class Elasticity(Feature):
+    def __init__(self, levels: int, every_ns: int) -> None: ...
+
+class Impact(Feature):
+    def __init__(self, notional: float, every_ns: int) -> None: ...
