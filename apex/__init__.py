@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from apex._core.engine import Strategy as Strategy
+    from apex.app.features import features as features
     from apex.app.replay import replay as replay
     from apex.app.sweep import sweep as sweep
     from apex.domain.params import Params as Params
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FACES = {
+    "features": "apex.app.features",
     "replay": "apex.app.replay",
     "sweep": "apex.app.sweep",
     "Strategy": "apex._core.engine",

@@ -20,8 +20,8 @@ class Sampler:
     arrays : batches, levels and rows of a tape
     places : list of int
         Index in the engine of each instrument of the tape, -1 for those that are left out.
-    features : list of str
-        Asked of every instrument.
+    features : list of (str, dict)
+        Name and parameters of each feature, asked of every instrument.
     moment : {"message", "trade", "grid"}
     every_ns : int
         Step of the grid, which has its points at multiples of it.
@@ -34,8 +34,8 @@ class Sampler:
 
     at: int
     finished: bool
-    def __init__(self, engine: Engine, arrays: Sequence[NDArray[Any]], places: list[int], features: list[str],
-                 moment: str = "message", every_ns: int = 0) -> None: ...
+    def __init__(self, engine: Engine, arrays: Sequence[NDArray[Any]], places: list[int],
+                 features: list[tuple[str, dict[str, Any]]], moment: str = "message", every_ns: int = 0) -> None: ...
     def run(self, ts: NDArray[np.int64], instruments: NDArray[np.int32], values: NDArray[np.float64]) -> int:
         """Write rows until the arrays are full or the tape is over (`finished`); how many were written.
 

@@ -56,8 +56,8 @@ cdef class Sampler:
             self.places[i] = place
         for i in range(engine.count):
             one = engine.features[i]
-            for k, text in enumerate(features):
-                self.slots[i * self.feature_count + k] = one.slot(text, {})
+            for k, (text, parameters) in enumerate(features):
+                self.slots[i * self.feature_count + k] = one.slot(text, parameters)
         for k in range(self.batch_count):
             if self.grid_next == NEVER and every_ns and self._heard(k):
                 self.grid_next = -(-batches[k].ts_local_ns // every_ns) * every_ns

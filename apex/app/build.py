@@ -14,6 +14,7 @@ from apex._core.features import Features
 from apex._core.ledger import Ledger
 from apex._core.replay import ReplayDriver
 from apex._core.risk import RiskGate
+from apex._core.sampler import Sampler
 from apex._core.signals import Signals
 from apex._core.simvenue import SimGateway, SimVenue
 from apex.app import options as opt
@@ -175,6 +176,32 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
                          ", ".join(str(t.path) for t in tapes),
                          f"A stray time is on a tape, or give --from and --to: at most {SPAN_MAX_NS // DAY_NS:,} days")
     return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift)
+
+
+def build_sampler(tape: Tape, wanted: list[tuple[str, dict[str, Any]]], instrument: tuple[str, ...], moment: str,
+                  every_ns: int) -> tuple[Sampler, list[Instrument], list[Features]]:
+    """Put together what writes features of a tape down: the engine's local view, without venue and strategy.
+
+    Raises
+    ------
+    ConfigError
+        For an instrument or a feature that does not fit.
+    """
+    instruments, sources, synced = streams([tape], instrument)
+    terms = [_terms(x, 0, 0) for x in instruments]
+    features = [_features(x) for x in instruments]
+    engine = Engine(
+        len(instruments), Ledger(terms), RiskGate([Limits().integers(x) for x in instruments], terms),
+        Signals(features), features, synced=[i for i, s in enumerate(synced) if s],
+    )
+    places = [-1] * len(tape.instruments)
+    for i, (_, index, _) in enumerate(sources):
+        places[index] = i
+    try:
+        sampler = Sampler(engine, sources[0][2], places, wanted, moment=moment, every_ns=every_ns)
+    except ValueError as error:
+        raise ConfigError(str(error), "--features", "See: apex features --list") from error
+    return sampler, instruments, features
 
 
 def _terms(instrument: Instrument, maker_fee: int, taker_fee: int) -> dict[str, Any]:

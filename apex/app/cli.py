@@ -25,6 +25,7 @@ COMMANDS = {
     "generate": "a seeded market from order flow to a tape",
     "tape": "look at a tape: info, bbo, head, verify; export, cut, merge",
     "facts": "stylised facts of tapes, beside each other",
+    "features": "microstructure features of a tape as columns of a file",
     "replay": "replay tapes through the engine with a strategy",
     "sweep": "replay tapes at every point of a grid of parameters",
     "compare": "what differs between two replays, and what it cost",
