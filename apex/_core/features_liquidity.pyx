@@ -30,7 +30,7 @@ cdef class PriceImpact(Feature):
         self.hears, self.dirty = HEARS_TRADE | HEARS_TIME, DIRTY_BOOK
         self.step_ns, self.tau_ns, self.power, self.relative = step_ns, <double> tau_ns, power, relative
         self.decay = exp(-<double> step_ns / self.tau_ns)
-        self.warm = max(-(-tau_ns // step_ns), 2)
+        self.warm = max((tau_ns + step_ns - 1) // step_ns, 2)
         self._forget()
 
     cdef void _forget(self) noexcept nogil:

@@ -60,7 +60,7 @@ cdef class Sampler:
                 self.slots[i * self.feature_count + k] = one.slot(text, parameters)
         for k in range(self.batch_count):
             if self.grid_next == NEVER and every_ns and self._heard(k):
-                self.grid_next = -(-batches[k].ts_local_ns // every_ns) * every_ns
+                self.grid_next = (batches[k].ts_local_ns + every_ns - 1) // every_ns * every_ns
             if <uint64_t> batches[k].first + batches[k].count > <uint64_t> (
                     self.level_count if batches[k].encoding == LEVELS else self.row_count):
                 raise ValueError(f"the rows of batch {k} lie outside the tape's sections")
