@@ -245,13 +245,14 @@ cdef class Whales(Feature):
         return due
 
     cdef void _close(self, int64_t now) noexcept nogil:
-        """Judge the open parent by those before it, then count it among them."""
+        """Judge the open parent by those before it, then count it among them. Its time is that of its last trade,
+        whenever its end was noticed."""
         cdef double value = self.value, y = log(value)
         cdef bint flag = False
         cdef Flagged* new
         self.value = 0.0
-        _kept_expire(&self.logs, now, self.horizon_ns, self.parents)
-        _kept_expire(&self.values, now, self.rank_ns, 1)
+        _kept_expire(&self.logs, self.ts, self.horizon_ns, self.parents)
+        _kept_expire(&self.values, self.ts, self.rank_ns, 1)
         if self.logs.ranked.count >= self.parents:
             flag = self._judge(y) and value >= ranked_quantile(self.values.ranked, self.quantile)
             self.out[4][0] = 1.0 if flag else 0.0
@@ -260,12 +261,12 @@ cdef class Whales(Feature):
                     self._expire(self.flagged[self.flag_first % FLAGS_MAX].ts + self.window_ns)
                     self.forgotten = self.forgotten + 1
                 new = &self.flagged[self.flag_next % FLAGS_MAX]
-                new.ts, new.value = now, self.sign * value
+                new.ts, new.value = self.ts, self.sign * value
                 self.flag_next = self.flag_next + 1
                 sum_add(&self.bought if self.sign > 0 else &self.sold, value)
             self._expire(now)
-        self.forgotten = self.forgotten + _kept_add(&self.logs, now, y)
-        _kept_add(&self.values, now, value)
+        self.forgotten = self.forgotten + _kept_add(&self.logs, self.ts, y)
+        _kept_add(&self.values, self.ts, value)
 
     cdef bint _judge(self, double y) noexcept nogil:
         """Whether a parent is large for its time."""

@@ -72,7 +72,8 @@ def _fit(tape: Tape, args: argparse.Namespace) -> Outcome:
     model = features.fit_microprice(tape, wanted) if args.fit == "microprice" else features.fit_hawkes(tape, wanted)
     if args.out is not None:
         model.save(args.out)
-    value: dict[str, Any] = {"fit": args.fit, "out": args.out, **{f: getattr(model, f) for f in model.__struct_fields__}}
+    value: dict[str, Any] = {"fit": args.fit, "out": args.out}
+    value |= {field: getattr(model, field) for field in model.__struct_fields__}
     if args.fit == "hawkes":
         value["features"] = [model.feature(part) for part in ("buy", "sell", "skew", "branching")]
 
@@ -93,7 +94,8 @@ def _list() -> Outcome:
 
     def text(console: Console) -> None:
         console.print(table("Features", ("names", "parameters and defaults"), [
-            ("  ".join(row["names"]), "  ".join(f"{p['name']}={_default(p)}" for p in row["parameters"])) for row in value]))
+            ("  ".join(row["names"]), "  ".join(f"{p['name']}={_default(p)}" for p in row["parameters"]))
+            for row in value]))
 
     return Outcome(value, text)
 

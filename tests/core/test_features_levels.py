@@ -57,7 +57,7 @@ def test_looks_at_the_book(seed: int, every: int) -> None:
 
 
 def test_impact_by_hand() -> None:
-    """Lost otherwise: the cost of a trade computed with shares where money was meant. 100 of money at 10, then at 11."""
+    """Lost otherwise: the cost of a trade computed with shares where money was meant. 95 of money at 10, then at 11."""
     book = Book()
     for side, tick, lots in ((BUY, 9, 100), (SELL, 10, 4), (SELL, 11, 100)):
         book.set(side, tick, lots)

@@ -35,7 +35,6 @@ def walls(events: list[Any], band: float, k: float, value: float, share: float, 
           scale: float) -> Any:
     """Columns bid count, price, lots, age, strength, distance, and the same of the ask side."""
     since: list[dict[int, int]] = [{}, {}]
-    traded: list[tuple[int, float]] = []
     place = {id(e): n for n, e in enumerate(events)}
 
     def floor(e: Any) -> float:
@@ -61,7 +60,6 @@ def walls(events: list[Any], band: float, k: float, value: float, share: float, 
             row += [len(told), best, dict(side)[best], (e.ts - since[i][best]) / 1e9, np.exp(told[best]), bp(e, best)]
         return row
 
-    del traded
     return sampled(events, every, look, 12)
 
 

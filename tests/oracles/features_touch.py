@@ -1,4 +1,4 @@
-"""Features of the touch over whole histories (methods 2.1, 2.2, 2.7), in pandas and numpy. Events are test histories."""
+"""Features of the touch over whole histories (methods 2.1, 2.2, 2.7), in pandas and numpy, of a list of events."""
 
 from __future__ import annotations
 

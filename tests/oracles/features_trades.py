@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,7 @@ def price_impact(events: list[Any], step: int, tau: int, power: float, relative:
     t = trades(events)
     value = t.ticks * t.lots * scale if relative else t.lots
     x = np.array([(t.sign * value**power)[(t.ts > low) & (t.ts <= high)].sum()
-                  for low, high in zip(points[:-1], points[1:], strict=True)])
+                  for low, high in pairwise(points)])
     y = np.diff(np.log(mids)) if relative else np.diff(mids)
     warm = max(-(-tau // step), 2)
     rows = [(np.nan, np.nan)] * min(warm, len(points))
@@ -222,18 +223,18 @@ def bar_measures(events: list[Any], bar: int, bars: int, scale: float) -> Any:
 
 
 def parents(events: list[Any]) -> list[tuple[int, int, int, float]]:
-    """(place and time at which it is known to have ended, sign, value) of each parent order."""
+    """(place at which it is known to have ended, time of its last trade, sign, value) of each parent order."""
     signs, found = signed(events), []
     current: Any = None  # sign, last time, last venue time, value
     for n, e in enumerate(events):
         if current is not None and e.ts - current[1] > 1_000_000:
-            found.append((n, e.ts, current[0], current[3]))
+            found.append((n, current[1], current[0], current[3]))
             current = None
         if e.kind != "trade":
             continue
         venue, value = e.venue_ts or e.ts, float(e.ticks * e.lots)
         if current is not None and (signs[n] != current[0] or abs(venue - current[2]) > 1_000_000):
-            found.append((n, e.ts, current[0], current[3]))
+            found.append((n, current[1], current[0], current[3]))
             current = None
         current = (signs[n], e.ts, venue, value + (current[3] if current else 0.0))
     return found
