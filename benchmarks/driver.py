@@ -13,6 +13,8 @@ MODULES = {
     "book_l2_usdm": "bench_book", "book_l2_spot": "bench_book",
     "decode_mix": "bench_decode", "decode_ticker": "bench_decode", "decode_depth": "bench_decode",
     "replay_noop": "bench_replay", "replay_maker": "bench_replay", "replay_memory": "bench_replay",
+    "features_touch": "bench_features", "features_trades": "bench_features", "features_all": "bench_features",
+    "signals_20": "bench_features",
     "import_plain": "bench_import", "import_gzip": "bench_import",
     "generate": "bench_generate", "startup": "bench_startup",
 }

@@ -127,12 +127,17 @@ def loop(source: Path, out: Path, loops: int) -> None:
             to.append(batches, tape.levels, rows)
 
 
+def recorded(names: tuple[str, ...], chain: str = "usdm") -> Path:
+    """Recordings of Binance streams as a tape. Raises Missing."""
+    sources = [recording(name) for name in names]
+    return made(f"{chain}.tape", [*sources, *_code()],
+                lambda out: _import(lambda: import_binance(list(sources), out)))
+
+
 def depth(chain: str) -> tuple[Path, Path, dict[str, Any]]:
     """Depth messages of a recording from the snapshot on: packed arrays for us, plain levels for peers; and their
     `levels`, `messages`, `tick` and `lot`."""
-    sources = [recording(name) for name in CHAINS[chain]]
-    tape = made(f"{chain}.tape", [*sources, *_code()],
-                lambda out: _import(lambda: import_binance(list(sources), out)))
+    tape = recorded(CHAINS[chain], chain)
     packed = made(f"{chain}-depth.npz", [tape], lambda out: _pack(tape, out))
     levels = made(f"{chain}-levels.npy", [tape], lambda out: _levels(tape, out))
     counts = made(f"{chain}-depth.json", [packed, levels], lambda out: _facts(tape, levels, out))

@@ -12,6 +12,7 @@ cdef enum:
     ROWS_MAX = 65536         # updates within a window; beyond, the oldest are forgotten and counted
     PARENTS_MAX = 131072     # values of a ranked window
     STEPS_MAX = 4096         # grid steps kept
+    WALK_MAX = 4096          # levels of a side that a look at the book sees
     BLOCK = 256              # values of a block of Ranked
     DIRTY_BOOK = 1           # what an update may have changed
     DIRTY_TRADE = 2
@@ -135,6 +136,29 @@ cdef inline int window_add(Window* w, int64_t now, const int64_t* row) noexcept 
         w.sums[i] += row[i]
     w.next += 1
     return lost
+
+# ---- levels and medians ------------------------------------------------------------------------------------------------
+
+cdef inline bint in_band(const Market* m, int64_t tick, double band) noexcept nogil:
+    """Whether a price lies at most `band` bp from the mid."""
+    cdef int64_t off = 2 * tick - m.mid2
+    return <double> (off if off > 0 else -off) * 1e4 <= band * <double> m.mid2
+
+cdef inline int64_t band_end(const Market* m, bint asks, double band) noexcept nogil:
+    """The farthest price of a side in the band; one beyond the touch when there is none."""
+    cdef double off = band * <double> m.mid2 / 2e4
+    cdef int64_t end
+    if m.mid2 > 0 and off < 1e17:
+        end = <int64_t> (0.5 * <double> m.mid2 + (off if asks else -off)) + (2 if asks else -2)
+        for _ in range(5):                                    # the nearest integers; rounding decides as `in_band` does
+            if in_band(m, end, band):
+                return end
+            end += -1 if asks else 1
+    return m.bid if asks else m.ask
+
+cdef int levels_within(const BookData* book, int side, int64_t end, int count_max, int64_t* ticks,
+                       int64_t* lots) noexcept nogil
+cdef double middle(double* values, int64_t count) noexcept nogil
 
 # ---- values in order ---------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,14 @@
 """What every feature is made of: the base class, windows of time, and values in order."""
 
 from libc.math cimport NAN, floor
-from libc.stdint cimport INT64_MIN, int32_t, int64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memmove, memset
+
+from apex._core.book cimport (
+    NO_ASK, NO_BID, WINDOW, BookData, BookSide, apex_highest, apex_lowest, book_next, book_quantity,
+)
+from apex._core.events cimport BUY
 
 cdef enum:
     WINDOW_FIRST = 256       # rows of a window at the start; doubled when it is full, up to ROWS_MAX
@@ -103,6 +108,68 @@ cdef bint window_grow(Window* w) noexcept nogil:
     w.times, w.rows, w.mask = times, rows, 2 * size - 1
     w.first, w.next = 0, size
     return True
+
+
+# ---- levels and medians ----------------------------------------------------------------------------------------------
+
+cdef int levels_within(const BookData* book, int side, int64_t end, int count_max, int64_t* ticks,
+                       int64_t* lots) noexcept nogil:
+    """Copy the levels of a side from the touch to a price, that included; how many there were, at most `count_max`."""
+    cdef const BookSide* s = &book.bid if side == BUY else &book.ask
+    cdef int64_t tick = s.best
+    cdef uint64_t slot, word = 0
+    cdef int n = 0
+    while n < count_max and tick != NO_BID and tick != NO_ASK and (tick >= end if side == BUY else tick <= end):
+        slot = <uint64_t> tick - <uint64_t> s.base
+        ticks[n] = tick
+        lots[n] = s.lots[slot] if slot < WINDOW else book_quantity(book, side, tick)
+        n += 1
+        if slot < WINDOW:                                     # the proof of both indices
+            word = s.words[slot >> 6]
+            word &= ((<uint64_t> 1 << (slot & 63)) - 1) if side == BUY else (~<uint64_t> 1 << (slot & 63))
+            if word:
+                tick = s.base + <int64_t> (slot & ~<uint64_t> 63) + (
+                    apex_highest(word) if side == BUY else apex_lowest(word))
+                continue
+        tick = book_next(book, side, tick)
+    return n
+
+
+cdef double _select(double* values, int64_t count, int64_t k) noexcept nogil:
+    """Put the k-th smallest value into its place, the smaller ones before it (Hoare's selection); 0 <= k < count."""
+    cdef int64_t low = 0, high = count - 1, i, j
+    cdef double pivot, a, b, c
+    while low < high:
+        a, b, c = values[low], values[(low + high) >> 1], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))             # the middle one of three
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return values[k]
+
+
+cdef double middle(double* values, int64_t count) noexcept nogil:
+    """Median of values, which change their places; count > 0."""
+    cdef int64_t half = count // 2, i
+    cdef double upper = _select(values, count, half), lower
+    if count % 2:
+        return upper
+    lower = values[0]
+    for i in range(1, half):                                  # the smaller ones lie before it
+        lower = max(lower, values[i])
+    return 0.5 * (lower + upper)
 
 
 # ---- values in order -------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ FEATURES = {
     "mlofi": _row(LevelFlow, "_ 1 2 3 4 5 6 7 8 9 10", "levels=5 window=1s decay=0.0"),
     "level_imbalance": _row(LevelImbalance, "_", "levels=5 decay=0.0"),
     "depth": _row(Depth, "_ bid ask imbalance", "band=10.0 every=100ms"),
-    "slope": _row(Slope, "_ bid ask", "band=50.0 every=100ms"),
+    "slope": _row(Slope, "_ bid ask", "band=50.0 every=1s"),
     "elasticity": _row(Elasticity, "_ bid ask", "levels=10 every=100ms"),
     "impact": _row(Impact, "buy sell", "notional=10000.0 every=100ms"),
     # the book's shape

@@ -18,11 +18,13 @@ cdef class LevelImbalance(Feature):      # (bids - asks) / (bids + asks) over th
 
 cdef class Depth(Feature):               # quote currency resting within so many bp of the mid
     cdef double band
+    cdef int64_t* ticks                  # [WALK_MAX]
+    cdef int64_t* lots
 
 cdef class Slope(Feature):               # least-squares slope of cumulative lots over the distance in bp
     cdef double band
-    cdef double* distances               # [WALK_MAX]
-    cdef double* sizes
+    cdef int64_t* ticks                  # [WALK_MAX]
+    cdef int64_t* lots
     cdef double _side(self, const Market* m, int side) noexcept nogil
 
 cdef class Elasticity(Feature):          # Naes and Skjeltorp's slope

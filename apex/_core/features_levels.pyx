@@ -7,12 +7,12 @@ from libc.stdlib cimport calloc, free
 from apex._core.book cimport NO_ASK, NO_BID, book_next, book_quantity
 from apex._core.events cimport BUY, SELL
 from apex._core.feature cimport (
-    DEPTH_MAX, DIRTY_BOOK, HEARS_BOOK, HEARS_GRID, HEARS_READ, Feature, Market, window_add, window_clear, window_expire,
+    DEPTH_MAX, DIRTY_BOOK, HEARS_BOOK, HEARS_GRID, HEARS_READ, WALK_MAX, Feature, Market, band_end,
+    levels_within, window_add, window_clear, window_expire,
     window_free, window_make,
 )
 
 cdef enum:
-    WALK_MAX = 4096          # levels of a side that a slope or an impact looks at; beyond, they are not seen
     TOLD = 10                # levels whose own order flow can be asked for
 
 
@@ -136,14 +136,18 @@ def _check_grid(int64_t every_ns, double least, name):
         raise ValueError(f"{name} must be > 0, not {least}")
 
 
-cdef inline bint _within(const Market* m, int64_t tick, double band) noexcept nogil:
-    """Whether a price lies at most `band` bp from the mid."""
-    cdef int64_t off = 2 * tick - m.mid2
-    return <double> (off if off > 0 else -off) * 1e4 <= band * <double> m.mid2
-
-
 cdef class Depth(Feature):
     """Quote currency of the levels within `band` bp of the mid: both sides, bids, asks; (bids - asks) / both."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.ticks = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
+        self.lots = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
+        if self.ticks == NULL or self.lots == NULL:
+            raise MemoryError("no memory for levels")
+
+    def __dealloc__(self):
+        free(self.ticks)
+        free(self.lots)
 
     def __init__(self, double band, int64_t every_ns):
         _check_grid(every_ns, band, "band")
@@ -151,15 +155,12 @@ cdef class Depth(Feature):
 
     cdef void on_book(self, const Market* m) noexcept nogil:
         cdef double found[2]
-        cdef int64_t tick
-        cdef int side
+        cdef int side, i
         for side in range(2):
             found[side] = 0.0
-            tick = m.ask if side else m.bid
-            while tick != NO_BID and tick != NO_ASK and _within(m, tick, self.band):
-                found[side] += <double> book_quantity(m.book, SELL if side else BUY, tick) * (
-                    <double> tick * m.value_scale + m.value_lot)
-                tick = book_next(m.book, SELL if side else BUY, tick)
+            for i in range(levels_within(m.book, SELL if side else BUY, band_end(m, side, self.band), WALK_MAX,
+                                         self.ticks, self.lots)):
+                found[side] += <double> self.lots[i] * (<double> self.ticks[i] * m.value_scale + m.value_lot)
         self.out[0][0] = found[0] + found[1]
         self.out[1][0], self.out[2][0] = found[0], found[1]
         self.out[3][0] = (found[0] - found[1]) / (found[0] + found[1]) if found[0] + found[1] > 0 else NAN
@@ -169,14 +170,14 @@ cdef class Slope(Feature):
     """Slope of cumulative lots over distance from the mid in bp, by least squares: mean of both sides, bids, asks."""
 
     def __cinit__(self, *args, **kwargs):
-        self.distances = <double*> calloc(WALK_MAX, sizeof(double))
-        self.sizes = <double*> calloc(WALK_MAX, sizeof(double))
-        if self.distances == NULL or self.sizes == NULL:
-            raise MemoryError("no memory for a slope")
+        self.ticks = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
+        self.lots = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
+        if self.ticks == NULL or self.lots == NULL:
+            raise MemoryError("no memory for levels")
 
     def __dealloc__(self):
-        free(self.distances)
-        free(self.sizes)
+        free(self.ticks)
+        free(self.lots)
 
     def __init__(self, double band, int64_t every_ns):
         _check_grid(every_ns, band, "band")
@@ -188,26 +189,23 @@ cdef class Slope(Feature):
         self.out[1][0], self.out[2][0] = bids, asks
 
     cdef double _side(self, const Market* m, int side) noexcept nogil:
-        """NaN with less than two levels within the band."""
-        cdef int64_t tick = m.bid if side == BUY else m.ask, off
+        """NaN with less than two levels within the band; in ticks first, for their sums are exact."""
         cdef double total = 0.0, mean = 0.0, mean_size = 0.0, xx = 0.0, xy = 0.0
-        cdef int n = 0, i
-        while tick != NO_BID and tick != NO_ASK and n < WALK_MAX and _within(m, tick, self.band):
-            off = 2 * tick - m.mid2
-            total += <double> book_quantity(m.book, side, tick)
-            self.distances[n] = <double> (off if off > 0 else -off) * 1e4 / <double> m.mid2
-            self.sizes[n] = total
-            mean += self.distances[n]
-            mean_size += total
-            n += 1
-            tick = book_next(m.book, side, tick)
+        cdef int n = levels_within(m.book, side, band_end(m, side == SELL, self.band), WALK_MAX, self.ticks, self.lots)
+        cdef int i
         if n < 2:
             return NAN
-        mean, mean_size = mean / n, mean_size / n
         for i in range(n):
-            xx += (self.distances[i] - mean) * (self.distances[i] - mean)
-            xy += (self.distances[i] - mean) * (self.sizes[i] - mean_size)
-        return xy / xx                                        # > 0: prices of two levels differ
+            total += <double> self.lots[i]
+            mean += <double> (self.ticks[i] - self.ticks[0])
+            mean_size += total
+        mean, mean_size, total = mean / n, mean_size / n, 0.0
+        for i in range(n):
+            total += <double> self.lots[i]
+            xx += (<double> (self.ticks[i] - self.ticks[0]) - mean) * (<double> (self.ticks[i] - self.ticks[0]) - mean)
+            xy += (<double> (self.ticks[i] - self.ticks[0]) - mean) * (total - mean_size)
+        # > 0: prices of two levels differ. Distances are 2e4 / mid2 times as many bp, downwards for bids.
+        return (-xy if side == BUY else xy) / xx * <double> m.mid2 / 2e4
 
 
 cdef class Elasticity(Feature):

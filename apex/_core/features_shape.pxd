@@ -4,7 +4,6 @@ from libc.stdint cimport int64_t
 from apex._core.feature cimport Feature, Market, Print, Ranked, Window
 
 cdef enum:
-    WALK_MAX = 4096          # levels of a side that are looked at; beyond, they are not seen
     WALLS_MAX = 256          # walls of a side that are followed
     BINS_MAX = 1024          # of the density of clusters
     OPEN_MAX = 256           # large placements of a side that are followed
@@ -21,6 +20,7 @@ cdef class Walls(Feature):
     cdef double band, k, value_min, share
     cdef int64_t persist_ns
     cdef int64_t* ticks                  # [WALK_MAX], levels of a side
+    cdef int64_t* lots
     cdef double* logs                    # ln lots
     cdef double* ordered
     cdef Wall[2][256] walls              # [WALLS_MAX]
@@ -39,6 +39,7 @@ cdef class Clusters(Feature):
     cdef int64_t* since                  # when they were first seen
     cdef int64_t* ticks_now
     cdef int64_t* since_now
+    cdef int64_t* lots
     cdef int count
     cdef double[1026] density            # [BINS_MAX + 2], bins of 1 bp between two of nothing
     cdef double[1026] ordered

@@ -2,13 +2,14 @@
 
 from libc.math cimport INFINITY, NAN, exp, log
 from libc.stdint cimport INT64_MIN, int64_t
-from libc.stdlib cimport calloc, free, qsort
+from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, memset
 
-from apex._core.book cimport NO_ASK, NO_BID, book_next, book_quantity
+from apex._core.book cimport book_quantity
 from apex._core.events cimport BUY, SELL
 from apex._core.feature cimport (
-    DEPTH_MAX, DIRTY_BOOK, HEARS_BOOK, HEARS_GRID, HEARS_TRADE, ROWS_MAX, Feature, Market, Print, Window, ranked_add,
+    DEPTH_MAX, DIRTY_BOOK, HEARS_BOOK, HEARS_GRID, HEARS_TRADE, ROWS_MAX, WALK_MAX, Feature, Market, Print,
+    Window, band_end, in_band, levels_within, middle, ranked_add,
     ranked_clear, ranked_drop, ranked_free, ranked_median, ranked_new, window_add, window_clear, window_expire,
     window_free, window_make,
 )
@@ -17,27 +18,10 @@ cdef int64_t HOUR_NS = 3_600_000_000_000
 cdef int64_t HIT_NS = 500_000_000        # a decrease may be due to a trade at its price so long before
 
 
-cdef int _ascending(const void* a, const void* b) noexcept nogil:
-    cdef double x = (<const double*> a)[0], y = (<const double*> b)[0]
-    return (x > y) - (x < y)
-
-
-cdef inline double _middle(const double* ordered, int count) noexcept nogil:
-    """Median of values in order; count > 0."""
-    if count % 2:
-        return ordered[count // 2]
-    return 0.5 * (ordered[count // 2 - 1] + ordered[count // 2])
-
-
 cdef inline double _off(const Market* m, int64_t tick) noexcept nogil:
     """Distance of a price from the mid in bp."""
     cdef int64_t off = 2 * tick - m.mid2
     return <double> (off if off > 0 else -off) * 1e4 / <double> m.mid2
-
-
-cdef inline bint _within(const Market* m, int64_t tick, double band) noexcept nogil:
-    cdef int64_t off = 2 * tick - m.mid2
-    return <double> (off if off > 0 else -off) * 1e4 <= band * <double> m.mid2
 
 
 # ---- walls -----------------------------------------------------------------------------------------------------------
@@ -53,13 +37,15 @@ cdef class Walls(Feature):
 
     def __cinit__(self, *args, **kwargs):
         self.ticks = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
+        self.lots = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
         self.logs = <double*> calloc(WALK_MAX, sizeof(double))
         self.ordered = <double*> calloc(WALK_MAX, sizeof(double))
-        if self.ticks == NULL or self.logs == NULL or self.ordered == NULL:
+        if self.ticks == NULL or self.lots == NULL or self.logs == NULL or self.ordered == NULL:
             raise MemoryError("no memory for walls")
 
     def __dealloc__(self):
         free(self.ticks)
+        free(self.lots)
         free(self.logs)
         free(self.ordered)
 
@@ -100,8 +86,7 @@ cdef class Walls(Feature):
             return self.value_min
         for i in range(known):
             ordered[i] = self.hours[(self.hour - 1 - i) % 25]
-        qsort(ordered, known, sizeof(double), _ascending)
-        return max(self.value_min, self.share * _middle(ordered, <int> known))
+        return max(self.value_min, self.share * middle(ordered, known))
 
     cdef void on_book(self, const Market* m) noexcept nogil:
         cdef double floor = self._floor(m.now)
@@ -110,33 +95,29 @@ cdef class Walls(Feature):
 
     cdef void _side(self, const Market* m, int side, double floor) noexcept nogil:
         """Only a level above the median can be a wall, so the median without it is the same for all that can."""
-        cdef int64_t tick = m.ask if side else m.bid, since
-        cdef int what = SELL if side else BUY, n = 0, i, w, count = 0, kept = 0, best = -1
+        cdef int64_t since
+        cdef int what = SELL if side else BUY, n, i, w, count = 0, kept = 0, best = -1, apart = 0
         cdef double median, sigma, total = 0.0, lots, strongest = -INFINITY
         cdef Wall found[WALLS_MAX]
-        while tick != NO_BID and tick != NO_ASK and n < WALK_MAX and _within(m, tick, self.band):
-            self.ticks[n] = tick
-            self.logs[n] = self.ordered[n] = log(<double> book_quantity(m.book, what, tick))
-            n += 1
-            tick = book_next(m.book, what, tick)
+        n = levels_within(m.book, what, band_end(m, side, self.band), WALK_MAX, self.ticks, self.lots)
+        for i in range(n):
+            self.logs[i] = self.ordered[i] = log(<double> self.lots[i])
         if n >= 3:
-            qsort(self.ordered, n, sizeof(double), _ascending)
-            median = _middle(self.ordered, n - 1)
+            median = _middle_of_others(self.ordered, n)
             for i in range(n):
                 self.ordered[i] = self.logs[i] - median if self.logs[i] > median else median - self.logs[i]
                 total += self.ordered[i]
-            qsort(self.ordered, n, sizeof(double), _ascending)
-            sigma = 1.4826 * _middle(self.ordered, n - 1)
+                apart += self.ordered[i] > 0.0
+            sigma = 1.4826 * _middle_of_others(self.ordered, n)
             for i in range(n):
                 lots = self.logs[i] - median
                 if lots <= 0.0:
                     continue
-                if sigma == 0.0 and self.ordered[n - 2] == 0.0:
+                if sigma == 0.0 and apart == 1:
                     continue                             # all others are equal: no scale to measure it by
                 if not lots > self.k * (sigma if sigma > 0.0 else 1.2533 * (total - lots) / (n - 1)):
                     continue
-                if <double> book_quantity(m.book, what, self.ticks[i]) * (
-                        <double> self.ticks[i] * m.value_scale + m.value_lot) < floor:
+                if <double> self.lots[i] * (<double> self.ticks[i] * m.value_scale + m.value_lot) < floor:
                     continue
                 since = m.now
                 for w in range(self.wall_count[side]):
@@ -168,6 +149,16 @@ cdef class Walls(Feature):
             self.out[part + 5][0] = _off(m, self.walls[side][best].ticks)
 
 
+cdef double _middle_of_others(double* values, int count) noexcept nogil:
+    """Median of all values but the greatest; they change their places."""
+    cdef int i, greatest = 0
+    for i in range(1, count):
+        if values[i] > values[greatest]:
+            greatest = i
+    values[greatest], values[count - 1] = values[count - 1], values[greatest]
+    return middle(values, count - 1)
+
+
 # ---- clusters --------------------------------------------------------------------------------------------------------
 
 cdef class Clusters(Feature):
@@ -183,7 +174,9 @@ cdef class Clusters(Feature):
         self.since = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
         self.ticks_now = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
         self.since_now = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
-        if self.ticks == NULL or self.since == NULL or self.ticks_now == NULL or self.since_now == NULL:
+        self.lots = <int64_t*> calloc(WALK_MAX, sizeof(int64_t))
+        if (self.ticks == NULL or self.since == NULL or self.ticks_now == NULL or self.since_now == NULL
+                or self.lots == NULL):
             raise MemoryError("no memory for clusters")
 
     def __dealloc__(self):
@@ -191,6 +184,7 @@ cdef class Clusters(Feature):
         free(self.since)
         free(self.ticks_now)
         free(self.since_now)
+        free(self.lots)
 
     def __init__(self, double band, double bandwidth, int64_t age_ns, int64_t every_ns, int side):
         if not (1 <= band < BINS_MAX and 0 < bandwidth <= band and age_ns > 0 and every_ns >= 0):
@@ -203,15 +197,15 @@ cdef class Clusters(Feature):
 
     cdef int _levels(self, const Market* m) noexcept nogil:
         """The levels within the band, and since when each has been seen at every look; their number."""
-        cdef int64_t tick = m.bid if self.side == BUY else m.ask
-        cdef int n = 0, old = 0
-        while tick != NO_BID and tick != NO_ASK and n < WALK_MAX and _within(m, tick, self.band):
+        cdef int n = levels_within(m.book, self.side, band_end(m, self.side == SELL, self.band), WALK_MAX,
+                                   self.ticks_now, self.lots)
+        cdef int64_t tick
+        cdef int i, old = 0
+        for i in range(n):
+            tick = self.ticks_now[i]
             while old < self.count and (self.ticks[old] > tick if self.side == BUY else self.ticks[old] < tick):
                 old += 1
-            self.ticks_now[n] = tick
-            self.since_now[n] = self.since[old] if old < self.count and self.ticks[old] == tick else m.now
-            n += 1
-            tick = book_next(m.book, self.side, tick)
+            self.since_now[i] = self.since[old] if old < self.count and self.ticks[old] == tick else m.now
         self.ticks, self.ticks_now = self.ticks_now, self.ticks
         self.since, self.since_now = self.since_now, self.since
         self.count = n
@@ -220,7 +214,8 @@ cdef class Clusters(Feature):
     cdef void on_book(self, const Market* m) noexcept nogil:
         cdef int i, j, bins = <int> self.band + 1                 # <= BINS_MAX
         cdef int first, last
-        cdef double x, u, weight
+        cdef int64_t since = m.now
+        cdef double x, u, weight, grown = 0.0
         self.blank()
         if m.mid2 <= 0:
             return
@@ -230,8 +225,10 @@ cdef class Clusters(Feature):
                 continue
             x = log(2.0 * <double> self.ticks[i] / <double> m.mid2) * 1e4
             x = x if x >= 0 else -x
-            weight = <double> book_quantity(m.book, self.side, self.ticks[i]) * (
-                1.0 - exp(-<double> (m.now - self.since[i]) / self.age_ns))
+            if self.since[i] != since:
+                since = self.since[i]
+                grown = 1.0 - exp(-<double> (m.now - since) / self.age_ns)
+            weight = <double> self.lots[i] * grown
             first, last = max(<int> (x - self.bandwidth), 0), min(<int> (x + self.bandwidth) + 1, bins - 1)
             for j in range(first, last + 1):
                 u = (<double> j - x) / self.bandwidth
@@ -246,8 +243,7 @@ cdef class Clusters(Feature):
         cdef int j, k, rank, at, found = 0
         cdef int best[5]
         memmove(self.ordered, d + 1, bins * sizeof(double))
-        qsort(self.ordered, bins, sizeof(double), _ascending)
-        median = _middle(self.ordered, bins)
+        median = middle(self.ordered, bins)
         for j in range(1, bins + 1):
             if not (d[j] > d[j - 1] and d[j] >= d[j + 1]):
                 continue
@@ -402,7 +398,7 @@ cdef class Spoofing(Feature):
                 i, j = i + 1, j + 1
 
     cdef void _grown(self, const Market* m, SpoofSide* s, int64_t ticks, int64_t lots) noexcept nogil:
-        if s.typical == 0.0 or <double> lots < 4.0 * s.typical or not _within(m, ticks, self.band):
+        if s.typical == 0.0 or <double> lots < 4.0 * s.typical or not in_band(m, ticks, self.band):
             return
         if s.open_count == OPEN_MAX:
             memmove(&s.open[0], &s.open[1], (OPEN_MAX - 1) * sizeof(Placement))
@@ -469,12 +465,11 @@ cdef class Spoofing(Feature):
             score *= <double> s.cancelled.sums[1] / <double> s.cancelled.sums[0]
         n = 0
         for i in range(1, count):
-            if _within(m, ticks[i], self.band):
+            if in_band(m, ticks[i], self.band):
                 ordered[n] = <double> sizes[i]
                 n += 1
         if n:
-            qsort(ordered, n, sizeof(double), _ascending)
-            s.typical = _middle(ordered, n)
+            s.typical = middle(ordered, n)
         return score
 
 

@@ -3,6 +3,9 @@ from libc.stdint cimport int64_t
 
 from apex._core.feature cimport Feature, Market, Ranked, Sum, Window
 
+cdef extern from "money.h" nogil:
+    ctypedef long long int128 "apex_int128"
+
 cdef class Quote(Feature):               # the touch itself, imbalance, weighted mid
     pass
 
@@ -37,6 +40,7 @@ cdef class TouchSamples(Feature):        # mean, deviation and quantile of the s
     cdef int64_t* ring                   # [steps]
     cdef Ranked* ranked
     cdef int64_t count, step_next, total
+    cdef int128 squares
     cdef void _push(self, int64_t x) noexcept nogil
 
 cdef class MicroPrice(Feature):          # fitted adjustment of the mid by imbalance and spread

@@ -10,9 +10,6 @@ from apex._core.feature cimport (
     window_expire, window_free, window_make,
 )
 
-cdef extern from "money.h" nogil:
-    ctypedef long long int128 "apex_int128"
-
 cdef enum:
     BUCKETS_MAX = 100
     SPREADS_MAX = 16
@@ -264,12 +261,12 @@ cdef class TouchSamples(Feature):
 
     cdef void on_gap(self) noexcept nogil:
         self.blank()
-        self.step_next, self.count, self.total = -1, 0, 0
+        self.step_next, self.count, self.total, self.squares = -1, 0, 0, 0
         ranked_clear(self.ranked)
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
-        cdef int64_t closed = 0, x, mean, k, n = self.steps
-        cdef int128 square = 0
+        cdef int64_t closed = 0, x, n = self.steps
+        cdef double unit = 0.5 if self.of_size else 1.0       # half of bid lots + ask lots
         if self.step_next < 0:
             if m.since < 0:
                 return INT64_MIN
@@ -284,23 +281,21 @@ cdef class TouchSamples(Feature):
             if closed >= self.steps and self.step_next < now:         # a long silence: one value fills the ring
                 self.step_next = self.step_next + ((now - 1 - self.step_next) // self.step_ns + 1) * self.step_ns
         if self.count >= n:
-            self.out[0][0] = <double> self.total / <double> n * (0.5 if self.of_size else 1.0)
-            if self.wants & 2:
-                mean = self.total // n                    # sums of squares around it are exact in 128 bits
-                for k in range(n):
-                    square = square + <int128> (self.ring[k] - mean) * (self.ring[k] - mean)
-                square = square * n - <int128> (self.total - mean * n) * (self.total - mean * n)
-                self.out[1][0] = sqrt(<double> square / <double> (n * (n - 1))) * (0.5 if self.of_size else 1.0)
-            self.out[2][0] = ranked_quantile(self.ranked, self.q) * (0.5 if self.of_size else 1.0)
+            self.out[0][0] = unit * <double> self.total / <double> n
+            self.out[1][0] = unit * sqrt(<double> (self.squares * n - <int128> self.total * self.total)
+                                         / <double> (n * (n - 1)))
+            self.out[2][0] = unit * ranked_quantile(self.ranked, self.q)
         return self.step_next
 
     cdef void _push(self, int64_t x) noexcept nogil:
         cdef int64_t place = self.count % self.steps
         if self.count >= self.steps:
             self.total = self.total - self.ring[place]
+            self.squares = self.squares - <int128> self.ring[place] * self.ring[place]
             ranked_drop(self.ranked, <double> self.ring[place])
         self.ring[place] = x
         self.total = self.total + x
+        self.squares = self.squares + <int128> x * x
         ranked_add(self.ranked, <double> x)
         self.count = self.count + 1
 

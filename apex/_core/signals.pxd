@@ -28,19 +28,24 @@ cdef struct Rule:
     bint has_fired
     bint quiet               # a condition of others: it never fires
 
-cdef struct Term:
-    double weight, centre, scale         # `scale` is 1 / the scale that was given
+cdef struct Term:            # value: weight * shaped (x - centre) * scale
+    double weight
+    double centre            # of ZSCORE the mean, NaN until it is warm
+    double scale             # 1 / the scale that was given; of ZSCORE 1 / deviation, 0 while that is 0
     double limit             # > 0, infinity = none
-    double last_in, last_out             # of tanh
+    int32_t slot
+    int32_t shape
+
+cdef struct Learned:         # what a term keeps besides
+    double last_in, last_out             # of TANH
     double mean, variance, decay         # of ZSCORE; decay = 1 - 1 / updates
     int64_t count, warm
-    int32_t slot
     uint32_t dirty
-    int32_t shape
 
 cdef struct Score:
     double bias
     Term[64] terms           # [TERMS_MAX], slots ascend
+    Learned[64] learned
     int32_t count
     uint32_t dirty
     int32_t instrument

@@ -21,46 +21,40 @@ cdef class Signals:
 
     cdef double score_value(self, int score, const double* values) noexcept nogil:
         """Bias + sum of weight * shaped feature; NaN when a feature with a weight is NaN, or its shape is not warm."""
-        cdef double total = self.scores[score].bias, x
-        cdef Term* term
+        cdef Score* s = &self.scores[score]
+        cdef double total = s.bias, x, limit
         cdef int i
-        for i in range(self.scores[score].count):         # <= TERMS_MAX
-            term = &self.scores[score].terms[i]
-            x = values[term.slot]
-            if term.shape == LINEAR:
-                x = (x - term.centre) * term.scale        # exactly x where neither was given
-            elif term.shape == TANH:
-                if x != term.last_in:
-                    term.last_in = x
-                    term.last_out = tanh((x - term.centre) * term.scale)
-                x = term.last_out
-            elif term.count < term.warm:
-                x = NAN
-            else:
-                x = (x - term.mean) / sqrt(term.variance) if term.variance > 0.0 else (0.0 if x == x else NAN)
-            if x > term.limit:                            # a NaN stays one
-                x = term.limit
-            elif x < -term.limit:
-                x = -term.limit
-            total += term.weight * x
+        for i in range(s.count):                          # <= TERMS_MAX
+            x = (values[s.terms[i].slot] - s.terms[i].centre) * s.terms[i].scale     # exactly the value unless shaped
+            if s.terms[i].shape == TANH:
+                if x != s.learned[i].last_in:
+                    s.learned[i].last_in, s.learned[i].last_out = x, tanh(x)
+                x = s.learned[i].last_out
+            limit = s.terms[i].limit
+            x = limit if limit < x else x                 # without a branch; a NaN stays one
+            x = -limit if -limit > x else x
+            total += s.terms[i].weight * x
         return total
 
     cdef void _learn(self, Score* score, const double* values, uint32_t dirty) noexcept nogil:
         """Count the updates of this message into the means and variances of the z-scores, this value included."""
-        cdef Term* term
+        cdef Learned* one
         cdef double x, share
         cdef int i
         for i in range(score.count):
-            term = &score.terms[i]
-            x = values[term.slot]
-            if term.shape != ZSCORE or not term.dirty & dirty or isnan(x):
+            one = &score.learned[i]
+            x = values[score.terms[i].slot]
+            if score.terms[i].shape != ZSCORE or not one.dirty & dirty or isnan(x):
                 continue
-            share = 1.0 - term.decay
-            if term.count == 0:
-                term.mean = x
-            term.variance = term.decay * (term.variance + share * (x - term.mean) * (x - term.mean))
-            term.mean += share * (x - term.mean)
-            term.count += 1
+            share = 1.0 - one.decay
+            if one.count == 0:
+                one.mean = x
+            one.variance = one.decay * (one.variance + share * (x - one.mean) * (x - one.mean))
+            one.mean += share * (x - one.mean)
+            one.count += 1
+            if one.count >= one.warm:
+                score.terms[i].centre = one.mean
+                score.terms[i].scale = 1.0 / sqrt(one.variance) if one.variance > 0.0 else 0.0
 
     cdef bint _crossed(self, Rule* rule, int i, double x) noexcept nogil:
         """Whether a value enters a zone of its rule."""
@@ -151,7 +145,6 @@ cdef class Signals:
     def blend(self, name, weights, double bias=0.0, int instrument=0):
         """Declare a weighted score; see signals.pyi."""
         cdef Score made
-        cdef Term* term
         cdef uint32_t dirty
         if self.score_count == SCORES_MAX:
             raise ValueError(f"more than {SCORES_MAX} scores in one run")
@@ -164,14 +157,15 @@ cdef class Signals:
         memset(&made, 0, sizeof(Score))
         slots = [(self._slot(feature, instrument, &dirty), feature, given) for feature, given in weights.items()]
         for _, feature, given in sorted(slots, key=_first):
-            term = &made.terms[made.count]
-            memset(term, 0, sizeof(Term))
-            term.slot = self._slot(feature, instrument, &term.dirty)
-            _shape(term, feature, given)
-            if term.weight != 0.0:
+            memset(&made.terms[made.count], 0, sizeof(Term))
+            memset(&made.learned[made.count], 0, sizeof(Learned))
+            made.terms[made.count].slot = self._slot(feature, instrument, &dirty)
+            _shape(&made.terms[made.count], &made.learned[made.count], feature, given)
+            if made.terms[made.count].weight != 0.0:
+                made.learned[made.count].dirty = dirty
+                made.dirty |= dirty
+                made.learns = made.learns or made.terms[made.count].shape == ZSCORE
                 made.count += 1
-                made.dirty |= term.dirty
-                made.learns = made.learns or term.shape == ZSCORE
         made.bias, made.instrument = bias, instrument
         self.scores[self.score_count] = made
         self.score_names[name, instrument] = self.score_count
@@ -271,20 +265,19 @@ def _first(row):
     return row[0]
 
 
-cdef int _shape(Term* term, feature, given) except -1:
+cdef int _shape(Term* term, Learned* learned, feature, given) except -1:
     """Weight and shape of a feature in a score, from a number or a table of them."""
     parts = {"weight": given} if not isinstance(given, dict) else dict(given)
     shape = parts.pop("shape", "linear")
     if shape not in SHAPES:
         raise ValueError(f"shape {shape!r} of {feature} is unknown: choose one of {', '.join(SHAPES)}")
     term.shape = SHAPES[shape]
-    term.limit = INFINITY
-    term.last_in = NAN
+    term.limit, learned.last_in = INFINITY, NAN
     if shape == "zscore":
         updates = parts.pop("updates", 1000)
         if not isinstance(updates, int) or updates < 2:
             raise ValueError(f"updates of {feature} must be a whole number of 2 or more, not {updates!r}")
-        term.warm, term.decay, term.scale = updates, 1.0 - 1.0 / updates, 1.0
+        learned.warm, learned.decay, term.centre = updates, 1.0 - 1.0 / updates, NAN
     else:
         scale = parts.pop("scale", 1.0)
         if not (isfinite(scale) and scale > 0):
@@ -297,6 +290,6 @@ cdef int _shape(Term* term, feature, given) except -1:
         raise ValueError(f"{feature}: a {shape} takes no {', '.join(map(str, parts))}")
     if not isfinite(term.weight):
         raise ValueError(f"weight {given!r} of {feature} is not finite")
-    if not (isfinite(term.centre) and term.limit > 0):
+    if not ((isfinite(term.centre) or shape == "zscore") and term.limit > 0):
         raise ValueError(f"centre of {feature} must be finite and limit > 0")
     return 0

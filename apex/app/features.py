@@ -169,7 +169,7 @@ def features(tape: str | Path | Tape, names: str | Sequence[str] | None = None, 
     table: dict[str, Any] = {"ts": ts}
     if len(run.instruments) > 1:
         places = np.concatenate([p.instruments for p in parts]) if parts else np.zeros(0, np.int32)
-        table["instrument"] = pd.Categorical.from_codes(places, [x.symbol for x in run.instruments])
+        table["instrument"] = pd.Categorical.from_codes(places, pd.Index([x.symbol for x in run.instruments]))
     for k, column in enumerate(run.columns):
         table[column] = np.concatenate([p.values[:, k] for p in parts]) if parts else np.zeros(0)
     return pd.DataFrame(table)
@@ -242,8 +242,9 @@ def fit_microprice(tape: Tape, instrument: Sequence[str] = ()) -> Any:
     only(run.instruments, "a micro-price")
     parts = [p.values for p in run.chunks()]
     quotes = np.concatenate(parts) if parts else np.zeros((0, 4))
-    known = np.isfinite(quotes).all(axis=1)
-    follows = known & np.concatenate(([False], known[:-1]))
+    known: NDArray[np.bool_] = np.all(np.isfinite(quotes), axis=1)
+    follows = known & np.roll(known, 1)
+    follows[:1] = False
     return microprice.fit(np.where(known[:, None], quotes, (0, 1, 0, 1)).astype(np.int64), follows=follows)
 
 

@@ -63,7 +63,8 @@ def test_it_runs_from_a_folder_of_the_checkout(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(ROOT / "apex" / "app")
     assert bench(capsys, "--list") == (0, [
         "book_l2_usdm", "book_l2_spot", "decode_mix", "decode_ticker", "decode_depth", "replay_noop", "replay_maker",
-        "replay_memory", "import_plain", "import_gzip", "generate", "startup"])
+        "replay_memory", "features_touch", "features_trades", "features_all", "signals_20", "import_plain",
+        "import_gzip", "generate", "startup"])
 
 
 @pytest.mark.parametrize("words", [["book_l3"], ["startup", "--rounds", "0"]])
