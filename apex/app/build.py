@@ -19,6 +19,7 @@ from apex._core.signals import Signals
 from apex._core.simvenue import SimGateway, SimVenue
 from apex.app import options as opt
 from apex.app.options import ReplayOptions
+from apex.app.signals import declare
 from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument, labels
@@ -154,7 +155,10 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
         synced=[i for i, s in enumerate(synced) if s], grids=[_grid(x) for x in instruments], cash=cash,
     )
     if strategy is not None:
-        engine.add_strategy(strategy)
+        view = engine.add_strategy(strategy)
+        declare(view, options.scores, options.signals, instruments)
+    elif options.scores or options.signals:
+        raise ConfigError("signals call a strategy, and there is none", "--signals", "Add --strategy module:Class")
     shift = feed_shift(tapes, options)
     try:
         driver = ReplayDriver(

@@ -62,6 +62,7 @@ def _write(tape: Tape, args: argparse.Namespace) -> Outcome:
 def _fit(tape: Tape, args: argparse.Namespace) -> Outcome:
     from apex.app import features
     from apex.research import microprice
+    from apex.research.saved import save
 
     if args.features is not None or args.every is not None or args.on is not None:
         raise ConfigError("a fit chooses its own features", "--fit", "Leave --features, --every and --on out")
@@ -71,7 +72,7 @@ def _fit(tape: Tape, args: argparse.Namespace) -> Outcome:
     wanted = args.instrument or ()
     model = features.fit_microprice(tape, wanted) if args.fit == "microprice" else features.fit_hawkes(tape, wanted)
     if args.out is not None:
-        model.save(args.out)
+        save(model, args.out)
     value: dict[str, Any] = {"fit": args.fit, "out": args.out}
     value |= {field: getattr(model, field) for field in model.__struct_fields__}
     if args.fit == "hawkes":

@@ -53,6 +53,8 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     stop: Time | None = None
     instrument: tuple[str, ...] = ()
     orders: str | None = None
+    scores: tuple[dict[str, Any], ...] = ()
+    signals: tuple[dict[str, Any], ...] = ()
 
 
 ALIASES = {"from": "start", "to": "stop", "set": "params"}

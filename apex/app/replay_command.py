@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from apex.app import signals
 from apex.app.console import Outcome, progress, time_ns
 from apex.app.options import ReplayOptions, options_from
 from apex.app.replay import open_tapes, run_replay
@@ -30,6 +31,7 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", metavar="MODULE:CLASS", help="looked up in the working directory first")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a strategy parameter")
     parser.add_argument("--config", metavar="FILE", help="TOML with these options and a [params] table")
+    parser.add_argument("--signals", metavar="FILE", help="TOML of [[scores]] and [[signals]] that call the strategy")
     parser.add_argument("--from", dest="start", type=time_ns, metavar="NS", help="first recorded local time")
     parser.add_argument("--to", dest="stop", type=time_ns, metavar="NS", help="last recorded local time")
     parser.add_argument("--instrument", action="append", metavar="SYMBOL", help="only this instrument (repeatable)")
@@ -100,6 +102,8 @@ def options_of(args: argparse.Namespace) -> tuple[ReplayOptions, str | None]:
             chosen[name] = getattr(args, name)
     if args.instrument:
         chosen["instrument"] = args.instrument
+    if args.signals is not None:
+        chosen |= signals.read(args.signals)
     values = [_value(pair) for pair in args.set]
     twice = next((name for k, (name, _) in enumerate(values) if name in dict(values[:k])), None)
     if twice is not None:

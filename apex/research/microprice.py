@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apex.domain.errors import InputError
-from apex.store.files import AtomicFile, disk_errors, write_all
 
 TOLERANCE = 1e-9
 STEPS_MAX = 100_000
@@ -40,15 +39,9 @@ class MicroPriceModel(msgspec.Struct, frozen=True, kw_only=True):
     moves: int = 0
     kind: str = "microprice"
 
-    def save(self, path: str | Path) -> None:
-        """Write it as JSON, whole or not at all."""
-        out = Path(path)
-        with AtomicFile(out) as file, disk_errors(out):
-            write_all(file.fd, msgspec.json.format(msgspec.json.encode(self), indent=1))
-
 
 def load(path: str | Path) -> MicroPriceModel:
-    """Read a model that `save` wrote.
+    """Read a model that `apex.research.saved.save` wrote.
 
     Raises
     ------

@@ -66,8 +66,8 @@ class Run:
                        for i, x in enumerate(names)]
         self.gate = RiskGate([(limits or Limits()).integers(x) for x in names], terms,
                              gateway=SimGateway(self.venues), scripted=limits is None)
-        self.ledger, self.signals = Ledger(terms, cash=cash), Signals()
-        self.features = [Features() for _ in names]
+        self.ledger, self.features = Ledger(terms, cash=cash), [Features() for _ in names]
+        self.signals = Signals(self.features)
         grids = [(*_ratio(x.tick), *_ratio(x.lot)) for x in names]
         self.engine = Engine(count, self.ledger, self.gate, self.signals, self.features, compat=compat, grids=grids,
                              cash=cash)

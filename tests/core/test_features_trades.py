@@ -130,10 +130,11 @@ def test_whales(seed: int, count: int, horizon: int, q: float, times: float) -> 
     same(got, want)
 
 
-@pytest.mark.parametrize("name", ["trade_flow:0s", "effective_spread:0", "roll:1", "vpin:-1", "vpin:5:0",
-                                  "vpin:5:5:1us", "vpin_bulk:5:5:0s", "hawkes:0", "hawkes:1:2:1",
-                                  "hawkes_pair.buy:1:1:1:1:1:1:1", "kyle:2s:1s", "kyle:1s:1m:2", "amihud:0s", "amihud:1s:0", "whale:0s", "whale:1s:0",
-                                  "whale:1s:5:1s:3:1.5"])
+@pytest.mark.parametrize("name", [
+    "trade_flow:0s", "effective_spread:0", "roll:1", "vpin:-1", "vpin:5:0", "vpin:5:5:1us", "vpin_bulk:5:5:0s",
+    "hawkes:0", "hawkes:1:2:1", "hawkes_pair.buy:1:1:1:1:1:1:1", "kyle:2s:1s", "kyle:1s:1m:2", "amihud:0s",
+    "amihud:1s:0", "whale:0s", "whale:1s:0", "whale:1s:5:1s:3:1.5",
+])
 def test_what_makes_no_feature_is_refused(name: str) -> None:
     """Lost otherwise: a process that explodes, or a ring of nothing."""
     with pytest.raises(ValueError, match=r"must be|need|branching"):
