@@ -57,7 +57,7 @@ cdef class Feature:
     cdef int64_t asked           # time from which it hears
     cdef readonly int64_t forgotten      # updates that a full window let go before their time
     cdef void on_book(self, const Market* m) noexcept nogil
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil
     cdef void on_gap(self) noexcept nogil
     cdef void blank(self) noexcept nogil

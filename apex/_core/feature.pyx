@@ -1,7 +1,7 @@
 """What every feature is made of: the base class, windows of time, and values in order."""
 
 from libc.math cimport NAN, floor
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memmove, memset
 
@@ -44,8 +44,9 @@ cdef class Feature:
     cdef void on_book(self, const Market* m) noexcept nogil:
         """A whole depth message was applied."""
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
-        """A market trade."""
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
+        """A market trade. Returns a time after which `on_time` must be called, besides the one it asked for itself."""
+        return INT64_MAX
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
         """Time has passed; `m` is the market before `now`. Returns the time after which it must be called again."""

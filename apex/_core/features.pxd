@@ -33,7 +33,6 @@ cdef class Features:
     cdef PyObject* on_reads[128]
     cdef PyObject* on_grids[128]
     cdef int book_count, trade_count, time_count, read_count, grid_count
-    cdef bint trades_set_times           # a trade may bring forward the next `on_time`
     cdef int64_t trade_ticks             # last trade's price, 0 = none
     cdef int trade_tick_sign             # sign of the last change of trade price
     cdef dict slots                      # (node, part) -> slot

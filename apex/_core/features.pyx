@@ -237,7 +237,6 @@ cdef class Features:
             self.on_times[self.time_count] = <PyObject*> node
             self.time_count = self.time_count + 1
             self.due = INT64_MIN
-            self.trades_set_times = self.trades_set_times or node.hears & HEARS_TRADE
         if node.hears & HEARS_READ:
             self.on_reads[self.read_count] = <PyObject*> node
             self.read_count = self.read_count + 1
@@ -328,6 +327,7 @@ cdef class Features:
         """A market trade. Its sign: the venue's aggressor, or where it says none, Lee and Ready's rule (1991)."""
         cdef Market* m = &self.market
         cdef Print t
+        cdef int64_t then
         cdef int i
         if now > self.due:
             self._pass_time(now)
@@ -346,9 +346,9 @@ cdef class Features:
         else:
             t.sign = self.trade_tick_sign
         for i in range(self.trade_count):
-            (<Feature> self.on_trades[i]).on_trade(m, &t)
-        if self.trades_set_times:
-            self.due = INT64_MIN
+            then = (<Feature> self.on_trades[i]).on_trade(m, &t)
+            if then < self.due:
+                self.due = then
 
     cdef void on_read(self, int64_t now) noexcept nogil:
         """Bring what depends on time alone to `now`, before somebody reads; no later value changes by it."""

@@ -41,14 +41,15 @@ cdef class PriceImpact(Feature):
         self.blank()
         self._forget()
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef double size
         if self.step_mid2 == 0:                               # before the first grid point nothing counts
-            return
+            return INT64_MAX
         size = t.value if self.relative else <double> t.lots
         if self.power != 1.0:
             size = sqrt(size) if self.power == 0.5 else pow(size, self.power)
         self.flow = self.flow + t.sign * size
+        return INT64_MAX
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
         """Close every grid point before `now` with the mid that held there."""
@@ -106,7 +107,7 @@ cdef class BarMeasures(Feature):
         self.hears, self.dirty = HEARS_TRADE | HEARS_TIME, DIRTY_BOOK | DIRTY_TRADE
         self.bar_ns, self.bars = bar_ns, bars
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         if self.trades == 0:
             self.end = (t.now // self.bar_ns + 1) * self.bar_ns
             self.high = self.low = t.ticks
@@ -114,6 +115,7 @@ cdef class BarMeasures(Feature):
         self.high, self.low, self.close = max(self.high, t.ticks), min(self.low, t.ticks), t.ticks
         self.value = self.value + t.value
         self.trades = self.trades + 1
+        return self.end - 1
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
         if self.trades == 0:
@@ -223,14 +225,15 @@ cdef class Whales(Feature):
         self.window_ns, self.parents, self.horizon_ns, self.rank_ns = window_ns, parents, horizon_ns, rank_ns
         self.limit, self.quantile, self.times, self.gap_ns = z, q, times, 1_000_000
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef int64_t apart = t.ts_exchange_ns - self.ts_exchange_ns
         if self.value > 0.0 and (t.sign != self.sign or apart > self.gap_ns or -apart > self.gap_ns):
             self._close(t.now)
         if t.value <= 0.0:
-            return
+            return INT64_MAX
         self.sign, self.ts, self.ts_exchange_ns = t.sign, t.now, t.ts_exchange_ns
         self.value = self.value + t.value
+        return self.ts + self.gap_ns
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
         cdef int64_t due = INT64_MAX

@@ -1,7 +1,7 @@
 """The shape of the book: walls, clusters of resting size (support and resistance), and a score of spoofing."""
 
 from libc.math cimport INFINITY, NAN, exp, log
-from libc.stdint cimport INT64_MIN, int64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, memset
 
@@ -68,11 +68,12 @@ cdef class Walls(Feature):
             self.hour = self.hour + 1
             self.hours[self.hour % 25] = 0.0
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         if self.hour < 0:
             self.hour = self.hour_first = t.now // HOUR_NS
         self._roll(t.now)
         self.hours[self.hour % 25] = self.hours[self.hour % 25] + t.value
+        return INT64_MAX
 
     cdef double _floor(self, int64_t now) noexcept nogil:
         """Least value of a wall. The hour of the first trade is not whole."""
@@ -333,11 +334,11 @@ cdef class Spoofing(Feature):
             window_clear(&s.cancelled)
             ranked_clear(s.lives)
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         """A selling aggressor takes bids, a buying one asks."""
         cdef SpoofSide* s
         if t.sign == 0:
-            return
+            return INT64_MAX
         s = &self.sides[0 if t.sign < 0 else 1]
         s.trade_ts = t.now
         if s.hit_count == HITS_MAX:
@@ -346,6 +347,7 @@ cdef class Spoofing(Feature):
             self.forgotten = self.forgotten + 1
         s.hits[s.hit_count].ticks, s.hits[s.hit_count].left, s.hits[s.hit_count].ts = t.ticks, t.lots, t.now
         s.hit_count += 1
+        return INT64_MAX
 
     cdef void on_book(self, const Market* m) noexcept nogil:
         cdef bint look = m.now >= self.step_next

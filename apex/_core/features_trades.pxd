@@ -16,7 +16,7 @@ cdef class TradeSign(Feature):
 cdef class TradeFlow(Feature):           # lots bought less lots sold over a window
     cdef Window window                   # bought, sold
     cdef int64_t since
-    cdef void _tell(self, int64_t now) noexcept nogil
+    cdef int64_t _tell(self, int64_t now) noexcept nogil
 
 cdef class EffectiveSpread(Feature):     # 2 * sign * (price - mid) / mid of trades
     cdef int trades

@@ -20,8 +20,9 @@ cdef class TradeSign(Feature):
     def __init__(self):
         self.hears, self.dirty = HEARS_TRADE, DIRTY_TRADE
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         self.out[0][0] = t.sign if t.sign else NAN
+        return INT64_MAX
 
 
 cdef class TradeFlow(Feature):
@@ -37,29 +38,27 @@ cdef class TradeFlow(Feature):
         self.hears, self.dirty = HEARS_TRADE | HEARS_TIME | HEARS_READ, DIRTY_BOOK | DIRTY_TRADE
         self.since = INT64_MIN
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef int64_t row[2]
         if self.since == INT64_MIN:
             self.since = t.now
         row[0], row[1] = t.lots if t.sign > 0 else 0, t.lots if t.sign < 0 else 0
         self.forgotten = self.forgotten + window_add(&self.window, t.now, row)
-        self._tell(t.now)
+        return self._tell(t.now)
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
-        if self.since == INT64_MIN:
-            return INT64_MAX
-        self._tell(now)
+        return INT64_MAX if self.since == INT64_MIN else self._tell(now)
+
+    cdef int64_t _tell(self, int64_t now) noexcept nogil:
+        """Values at `now`, and the last time at which they hold."""
+        window_expire(&self.window, now)
         if now - self.since < self.window.span_ns:
             return self.since + self.window.span_ns - 1
+        self.out[0][0] = <double> (self.window.sums[0] - self.window.sums[1])
+        self.out[1][0], self.out[2][0] = <double> self.window.sums[0], <double> self.window.sums[1]
         if self.window.first == self.window.next:
             return INT64_MAX
         return self.window.times[self.window.first & self.window.mask] + self.window.span_ns - 1
-
-    cdef void _tell(self, int64_t now) noexcept nogil:
-        window_expire(&self.window, now)
-        if now - self.since >= self.window.span_ns:
-            self.out[0][0] = <double> (self.window.sums[0] - self.window.sums[1])
-            self.out[1][0], self.out[2][0] = <double> self.window.sums[0], <double> self.window.sums[1]
 
 
 cdef class EffectiveSpread(Feature):
@@ -78,11 +77,11 @@ cdef class EffectiveSpread(Feature):
     def __init__(self, int trades):
         self.hears, self.dirty, self.trades = HEARS_TRADE, DIRTY_TRADE, trades
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef double spread
         cdef int64_t place = self.count % self.trades
         if t.mid2 <= 0 or t.sign == 0:
-            return
+            return INT64_MAX
         spread = 2.0 * t.sign * <double> (2 * t.ticks - t.mid2) / <double> t.mid2
         if self.count >= self.trades:
             sum_drop(&self.total, self.ring[place])
@@ -91,6 +90,7 @@ cdef class EffectiveSpread(Feature):
         self.count = self.count + 1
         self.out[0][0] = spread
         self.out[1][0] = sum_value(&self.total) / self.trades if self.count >= self.trades else NAN
+        return INT64_MAX
 
 
 cdef class Roll(Feature):
@@ -109,7 +109,7 @@ cdef class Roll(Feature):
     def __init__(self, int trades):
         self.hears, self.dirty, self.trades = HEARS_TRADE, DIRTY_TRADE, trades
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef int64_t change = t.ticks - self.last
         cdef int size = self.trades + 1
         cdef int64_t old, older, at = self.count % size
@@ -117,7 +117,7 @@ cdef class Roll(Feature):
         self.last = t.ticks
         if not self.has_last:
             self.has_last = True
-            return
+            return INT64_MAX
         if self.count > self.trades:                     # the oldest pair goes; its later change has stayed
             older, old = self.ring[at], self.ring[(self.count + 1) % size]
             self.xy = self.xy - <int128> old * older
@@ -134,6 +134,7 @@ cdef class Roll(Feature):
             covariance = self.xy * self.trades - <int128> self.x * self.y
             self.out[0][0] = 2.0 * sqrt(-<double> covariance / (<double> self.trades * (self.trades - 1))
                                         if covariance < 0 else 0.0)
+        return INT64_MAX
 
 
 # ---- VPIN ------------------------------------------------------------------------------------------------------------
@@ -243,11 +244,12 @@ cdef class Vpin(Feature):
     def __init__(self, double volume, int buckets, int64_t horizon_ns):
         self.hears, self.dirty = HEARS_TRADE, DIRTY_TRADE
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef bint closed = _buckets_fill(&self.buckets, <double> t.lots, 0.5 + 0.5 * t.sign, t.now)
         _buckets_count(&self.buckets, <double> t.lots)
         if closed:
             self.out[0][0] = _buckets_vpin(&self.buckets)
+        return INT64_MAX
 
 
 cdef class BulkVpin(Feature):
@@ -269,11 +271,12 @@ cdef class BulkVpin(Feature):
         self.hears, self.dirty = HEARS_TRADE | HEARS_TIME, DIRTY_BOOK | DIRTY_TRADE
         self.bar_ns, self.end = bar_ns, INT64_MIN
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         if self.volume == 0.0:
             self.end = (t.now // self.bar_ns + 1) * self.bar_ns
         self.volume = self.volume + <double> t.lots
         self.close = t.ticks
+        return self.end - 1
 
     cdef int64_t on_time(self, const Market* m, int64_t now) noexcept nogil:
         if self.volume == 0.0:
@@ -321,12 +324,13 @@ cdef class Hawkes(Feature):
         if self.ts >= 0:
             self.out[0][0] = self.mu + self.alpha * self.excited * exp(-self.beta * (<double> (now - self.ts) * 1e-9))
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         if t.now != self.ts:
             self.excited = (self.excited * exp(-self.beta * (<double> (t.now - self.ts) * 1e-9))
                             if self.ts >= 0 else 0.0) + 1.0
             self.ts = t.now
         self._tell(t.now)
+        return INT64_MAX
 
     cdef void on_book(self, const Market* m) noexcept nogil:
         self._tell(m.now)
@@ -369,11 +373,11 @@ cdef class HawkesPair(Feature):
         self.out[2][0] = (buys - sells) / (buys + sells)
         self.out[3][0] = self.radius
 
-    cdef void on_trade(self, const Market* m, const Print* t) noexcept nogil:
+    cdef int64_t on_trade(self, const Market* m, const Print* t) noexcept nogil:
         cdef int side = 0 if t.sign > 0 else 1
         cdef double decay
         if t.sign == 0:
-            return
+            return INT64_MAX
         if t.now != self.ts and self.ts >= 0:
             decay = exp(-self.beta * (<double> (t.now - self.ts) * 1e-9))
             self.excited[0] = self.excited[0] * decay
@@ -383,6 +387,7 @@ cdef class HawkesPair(Feature):
             self.excited[side] = self.excited[side] + 1.0
             self.last[side] = t.now
         self._tell(t.now)
+        return INT64_MAX
 
     cdef void on_book(self, const Market* m) noexcept nogil:
         self._tell(m.now)
