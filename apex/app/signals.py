@@ -152,7 +152,7 @@ def declare(view: View, scores: Sequence[Mapping[str, Any]], signals: Sequence[M
             view.when(known(signal.feature, index), signal.above, signal.below, signal.hysteresis or 0.0,
                       signal.cooldown, index, signal.name, signal.quiet)
     except ValueError as error:
-        raise ConfigError(str(error), "signals", "See docs/strategies.md, Signals") from error
+        raise ConfigError(str(error), "signals", "See docs/signals.md") from error
 
 
 def _weight(term: Term) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import apex
 from apex._core.events import FLAGS, KINDS
+from apex._core.feature import duration_ns
 from apex._core.features import FEATURES
 from apex.app import features as module
 from apex.app.generate_command import generate
@@ -226,3 +228,45 @@ def test_bad_words_in_python(tape: Path) -> None:
     for words in ({"every": "1s", "on": "trade"}, {"on": "bar"}, {"names": []}):
         with pytest.raises(ConfigError):
             apex.features(tape, **{"names": ["imbalance"], **words})
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+PAGE = Path(module.__file__).parents[2] / "docs" / "features.md"
+
+
+def _ranges(words: list[str]) -> set[str]:
+    """Names on the page; those between `x1` and `x5` of a row, with ... between them, are written out."""
+    found = set()
+    for cell in words:
+        names = re.findall(r"`([^`]+)`( \.\.\. )?", cell)
+        for place, (name, dots) in enumerate(names):
+            found.add(name)
+            if dots:
+                stem, last = name.rstrip("0123456789"), names[place + 1][0]
+                found |= {f"{stem}{n}" for n in range(1, int(last[len(stem):]) + 1)} if last.startswith(stem) else set()
+    return found
+
+
+def test_the_page_names_every_feature_and_its_parameters() -> None:
+    """Lost otherwise: a feature that nobody knows of, or a default that is another than the page says."""
+    rows = [line.split("|")[1:-1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    named = _ranges([row[0] for row in rows])
+    want = {f"{family}.{part}" if part else family for family, row in FEATURES.items() for part in row.parts}
+    between = {name for name in want if name.split(".")[0] == "resistance"}     # named by their first and last
+    assert want - between <= named
+    assert named - want == set()
+    for family, row in FEATURES.items():
+        line = next(x for x in rows if re.match(rf" `{family}[.`]", x[0]))
+        told = dict(pair.split("=") for pair in re.findall(r"`(\w+=[\w.]+)`", line[3]))
+        assert set(told) == {n for n, kind, _ in row.params if kind != "table"}, family
+        for name, kind, default in row.params:
+            if kind == "duration":
+                assert duration_ns(told[name]) == default, (family, name)
+            elif kind != "table":
+                assert float(told[name]) == default, (family, name)
+
+
+def test_the_page_says_how_much_is_chosen() -> None:
+    """Lost otherwise: a page that grows apart from the command."""
+    assert f"broad choice of {len(module.EVERY)} values" in PAGE.read_text()

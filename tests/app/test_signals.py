@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,16 @@ def test_bad_files(tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text(text)
         with pytest.raises(ConfigError, match=what):
             read(tmp_path / "bad.toml")
+
+
+def test_the_page_works(tape: Path, tmp_path: Path) -> None:
+    """Lost otherwise: an example that a reader copies and that does not run, or two ways that trade differently."""
+    page = (Path(apex.__file__).parents[1] / "docs" / "signals.md").read_text()
+    toml, first, second = re.findall(r"```(?:toml|python)\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "signals.toml"
+    path.write_text(toml)
+    space: dict[str, Any] = {}
+    exec(first + "\n\nclass Asking(Follower):\n" + textwrap.indent(second, "    "), space)
+    one = apex.replay(tape, space["Follower"], **read(path)).summary
+    assert one["orders"] > 5
+    assert one["result_hash"] == apex.replay(tape, space["Asking"]).summary["result_hash"]

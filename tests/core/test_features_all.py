@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from array import array
 from bisect import insort
 from typing import Any
 
@@ -307,27 +308,31 @@ def test_ranks_refuse_what_they_cannot_do() -> None:
 @pytest.mark.long
 def test_ten_million_updates_leave_no_drift() -> None:
     """Lost otherwise: a running sum that is a little further off after every day. The same end of history, after 1e7
-    updates and after nothing: what has a window is equal to 1e-9. (VPIN sums each ring anew; its buckets' places are
-    of all history.)"""
+    updates and after nothing: what has a window is equal to 1e-9. VPIN, whose buckets' places are of all history, is
+    equal to that of cumulative volumes."""
     seed = int(os.environ.get("APEX_SEED", "1"))
     rng = np.random.default_rng(seed)
     count = 10_000_000
     wanted = [n for n in names() if n.split(":")[0].split(".")[0] in {
         "imbalance", "ofi", "ofi_decayed", "volatility", "realised", "spread_stats", "size_stats", "mlofi",
-        "trade_flow", "effective_spread", "roll", "kyle", "hasbrouck", "amihud", "corwin_schultz", "whale", "hawkes"}
+        "trade_flow", "effective_spread", "roll", "kyle", "hasbrouck", "amihud", "corwin_schultz", "whale", "hawkes",
+        "hawkes_pair"}
         and "jump_z" not in n]
-    old = Features(asked=wanted)
+    old = Features(asked=[*wanted, "vpin:200:5"])
     steps = rng.integers(1, 3, 1 << 16) * 100_000
     moves = rng.choice((-1, 0, 0, 0, 0, 0, 0, 0, 0, 1), 1 << 16)
     lots = rng.lognormal(4, 2, 1 << 16).astype(np.int64) + 1
     sides = rng.integers(1, 3, 1 << 16)
     tail: list[tuple[int, ...]] = []
+    traded = array("q")
     ts, mid = START, 1_000_000
     for n in range(count):
         k = n & 0xFFFF if n % 3 else (n * 7) & 0xFFFF
         ts, mid = ts + int(steps[k]), mid + int(moves[k])
         row = (n % 4, ts, mid, int(lots[k]), int(lots[(k + 1) & 0xFFFF]), int(sides[k]))
         _update(old, row)
+        if n % 4 == 3:
+            traded.append(row[3] if row[5] == 1 else -row[3])
         if n >= count - 200_000:
             tail.append(row)
     new = Features(asked=wanted)
@@ -337,6 +342,17 @@ def test_ten_million_updates_leave_no_drift() -> None:
         a, b = old.value(name), new.value(name)
         assert a == pytest.approx(b, rel=1e-9), name
         assert np.isfinite(a), name
+    assert old.value("vpin:200:5") == pytest.approx(_vpin(np.array(traded), 200, 5), rel=1e-12)
+
+
+def _vpin(signed: Any, volume: int, buckets: int) -> float:
+    """Of the last whole buckets, from the lots bought up to each of their borders."""
+    lots = np.abs(signed)
+    total, bought = np.cumsum(lots), np.cumsum(np.where(signed > 0, lots, 0))
+    borders = (total[-1] // volume - np.arange(buckets, -1, -1)) * volume
+    place = np.searchsorted(total, borders)
+    up_to = bought[place] - np.where(signed[place] > 0, total[place] - borders, 0)
+    return float(np.abs(2 * np.diff(up_to) - volume).sum() / (buckets * volume))
 
 
 def _update(features: Features, row: tuple[int, ...]) -> None:
