@@ -144,7 +144,7 @@ def _job(tapes: Sequence[str | Path], strategy: str, options: ReplayOptions) -> 
     """What the workers need, checked here once, and the rows of the tapes."""
     opened = open_tapes(tapes)
     try:
-        build_replay(opened, None, options)
+        build_replay(opened, Strategy() if options.scores or options.signals else None, options)
         hashes = tuple(tape.content_hash for tape in opened)
         return Job(tuple(str(t) for t in tapes), hashes, strategy, options), sum(t.row_count for t in opened)
     finally:

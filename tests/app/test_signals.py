@@ -57,10 +57,15 @@ cooldown = "20ms"
 class Told(apex.Strategy):
     """Trades by the name of the signal."""
 
+    class Params(apex.Params):
+        lots: int = apex.bound(1, low=1, high=9)
+
+    params: Any
+
     def on_signal(self, view: Any) -> None:
         if view.signal_name == "entry":
             assert view.holding("up")
-            view.target(1)
+            view.target(self.params.lots)
         elif view.position_lots > 0:
             view.target(0)
 
@@ -116,6 +121,14 @@ def test_the_command_takes_them(tape: Path, toml: Path, tmp_path: Path, capsys: 
     assert first.value["result_hash"] == second.value["result_hash"]
     alone = call(capsys, "replay", tape, "--signals", toml, "--json")
     assert (alone.code, "there is none" in alone.error["what"]) == (2, True)
+
+
+def test_a_sweep_takes_them(tape: Path, toml: Path) -> None:
+    """Lost otherwise: workers that replay without the signals."""
+    found = apex.sweep(tape, Told, grid={"lots": [1, 3]}, workers=1, **read(toml))
+    want = [apex.replay(tape, Told, params={"lots": lots}, **read(toml)).summary["result_hash"] for lots in (1, 3)]
+    assert list(found.result_hash) == want
+    assert min(found.orders) > 20
 
 
 def test_another_instrument_can_be_named(tmp_path: Path) -> None:
