@@ -64,7 +64,8 @@ FEATURES = {
     "ofi": _row(OrderFlow, "_ scaled", "window=1s"),
     "ofi_decayed": _row(DecayedFlow, "_", "tau=1s"),
     "volatility": _row(Returns, {"": 0}, _RETURNS),
-    "realised": _row(Returns, {"variance": 1, "bipower": 2, "jump": 3, "up": 4, "down": 5, "jump_z": 6}, _RETURNS),
+    "realised": _row(Returns, {"variance": 1, "bipower": 2, "jump": 3, "up": 4, "down": 5, "jump_z": 6, "two_scale": 7},
+                     _RETURNS),
     "spread_stats": _row(TouchSamples, _STATS, "step=100ms steps=600 q=0.5", (False,)),
     "size_stats": _row(TouchSamples, _STATS, "step=100ms steps=600 q=0.5", (True,)),
     # several levels

@@ -317,7 +317,7 @@ def test_ten_million_updates_leave_no_drift() -> None:
         "imbalance", "ofi", "ofi_decayed", "volatility", "realised", "spread_stats", "size_stats", "mlofi",
         "trade_flow", "effective_spread", "roll", "kyle", "hasbrouck", "amihud", "corwin_schultz", "whale", "hawkes",
         "hawkes_pair"}
-        and "jump_z" not in n]
+        and "jump_z" not in n and "two_scale" not in n]
     old = Features(asked=[*wanted, "vpin:200:5"])
     steps = rng.integers(1, 3, 1 << 16) * 100_000
     moves = rng.choice((-1, 0, 0, 0, 0, 0, 0, 0, 0, 1), 1 << 16)

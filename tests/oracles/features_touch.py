@@ -93,7 +93,7 @@ def returns(events: list[Any], step: int, steps: int) -> dict[str, Any]:
     r = pd.Series(np.concatenate([[np.nan], np.diff(np.log(mids))]))
     rows: dict[str, list[float]] = {k: [] for k in ("volatility", "realised.variance", "realised.bipower",
                                                     "realised.jump", "realised.up", "realised.down",
-                                                    "realised.jump_z")}
+                                                    "realised.jump_z", "realised.two_scale")}
     for k in range(len(points)):
         x = r.to_numpy()[max(k - steps + 1, 0):k + 1]
         if len(x) < steps or np.isnan(x).any():
@@ -113,7 +113,17 @@ def returns(events: list[Any], step: int, steps: int) -> dict[str, Any]:
         rows["realised.up"].append(float((x[x > 0] ** 2).sum()))
         rows["realised.down"].append(float((x[x < 0] ** 2).sum()))
         rows["realised.jump_z"].append((variance - bipower) / variance / np.sqrt(scale) if bipower > 0 else np.nan)
+        rows["realised.two_scale"].append(two_scale(x))
     return {name: at_grid(events, points, column) for name, column in rows.items()}
+
+
+def two_scale(x: Any) -> float:
+    """Each of the k sparse grids walked by itself."""
+    k = math.floor(len(x) ** (2 / 3) + 0.5)
+    price = np.concatenate([[0.0], np.cumsum(x)])
+    grids = [float((np.diff(price[first::k]) ** 2).sum()) for first in range(k)]
+    share = (len(x) - k + 1) / k / len(x)
+    return float((np.mean(grids) - share * (x**2).sum()) / (1 - share))
 
 
 def samples(events: list[Any], step: int, steps: int, q: float) -> dict[str, Any]:
