@@ -18,6 +18,7 @@ from apex._core.engine import Strategy
 from apex._core.risk import REASONS
 from apex._core.simvenue import VENUE_REASONS
 from apex.app.build import Replay, build_replay, streams
+from apex.app.costs import costs
 from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
 from apex.domain.decimals import money
@@ -305,7 +306,7 @@ def run_replay(tapes: list[Tape], given: Any, options: ReplayOptions,
     """Replay opened tapes; see `replay`."""
     run, seconds, peak = _ended(tapes, given, options, progress, CHUNK)
     tables = run.engine.tables()
-    return ReplayResult(run, tables, _summary(run, tables, seconds, peak))
+    return ReplayResult(run, tables, {**_summary(run, tables, seconds, peak), **costs(run, tables[1])})
 
 
 def run_summary(tapes: list[Tape], given: Any, options: ReplayOptions,

@@ -12,6 +12,7 @@ from apex.research import text
 from apex.research.diagnosis import remedy
 from apex.research.lookup import SPLIT, Numbers
 from apex.research.metrics import MARKOUT_SECONDS
+from apex.research.tca import PARTS
 
 SPLIT_NAMES = {"spread_captured": "Spread captured", "inventory_pnl": "Inventory", "gross_pnl": "Gross",
                "fees": "Fees", "net_pnl": "Net"}  # fmt: skip
@@ -52,8 +53,8 @@ def _said(value: Any) -> str:
     return text.NOTHING if value is None else escape(str(value))
 
 
-def _flows(values: Sequence[Decimal | None]) -> list[str]:
-    """A bar from one common zero for each value."""
+def _flows(values: Sequence[Decimal | None], *, costs: bool = False) -> list[str]:
+    """A bar from one common zero for each value; of costs, what is above zero is a loss."""
     known = [v for v in values if v is not None]
     low, high = min([Decimal(0), *known]), max([Decimal(0), *known])
     width = (high - low) or Decimal(1)
@@ -62,7 +63,7 @@ def _flows(values: Sequence[Decimal | None]) -> list[str]:
         bar = ""
         if value:
             left, right = min(value, Decimal(0)), max(value, Decimal(0))
-            tone = "down" if value < 0 else "up"
+            tone = "down" if (value < 0) != costs else "up"
             bar = f'<i class="{tone}" style="left:{(left - low) / width:.2%};width:{(right - left) / width:.2%}"></i>'
         out.append(f'<div class="flow"><b style="left:{-low / width:.2%}"></b>{bar}</div>')
     return out
@@ -172,6 +173,32 @@ def tables(numbers: Numbers, instruments: Sequence[Instrument]) -> str:
         + card("Exposure and drawdown", rows(risk), "third") + card("Markout", _markout(n), "five")
         + card("Position", _positions(n, instruments), "seven")
     )  # fmt: skip
+
+
+def costs(numbers: Numbers) -> str:
+    """What each parent order cost against the mid of its decision, as bars around one zero."""
+    out = []
+    for i, parent in enumerate(numbers.at(("tca",)) or ()):
+        names, place = (*PARTS, "shortfall"), ("tca", str(i))
+        body = []
+        flows = _flows([Decimal(parent[name]) for name in names], costs=True)
+        for name, flow in zip(names, flows, strict=True):
+            cells = f'<td class="n">{numbers.whole(*place, name)}</td><td class="n">{numbers.ratio(*place, "bps", name)}</td>'
+            body.append(f'<tr class="{"sum" if name == "shortfall" else ""}"><td>{name.capitalize()}</td><td>{flow}</td>'
+                        f"{cells}</tr>")  # fmt: skip
+        facts = rows((
+            ("Decided at a mid of", numbers.exact(*place, "arrival_mid")),
+            ("Filled", f'{numbers.exact(*place, "filled")} of {numbers.exact(*place, "quantity")}'),
+            ("Average price", numbers.exact(*place, "average_price")), ("Mid at the end", numbers.exact(*place, "final_mid")),
+            ("Market's VWAP meanwhile", numbers.exact(*place, "market_vwap")),
+            ("Worse than it, bps", numbers.ratio(*place, "vwap_slippage_bps")),
+            ("Share of the market's volume", numbers.percent(*place, "participation")),
+            ("Filled as a maker", numbers.percent(*place, "maker_share")),
+        ))  # fmt: skip
+        title = f"Cost of the order to {parent['side']} {escape(parent['quantity'])} {escape(parent['instrument'])}"
+        head = '<tr><td></td><td></td><td class="n soft">money</td><td class="n soft">bps</td></tr>'
+        out += [card(title, f'<table class="split">{head}{"".join(body)}</table>', "seven"), card("Prices", facts, "five")]
+    return "".join(out)
 
 
 def _markout(numbers: Numbers) -> str:

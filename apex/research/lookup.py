@@ -23,10 +23,13 @@ class Numbers:
         self.places = text.places_of([self.at((name,)) for name in SPLIT])
 
     def at(self, path: Path) -> Any:
-        """The value under a path of keys; None where there is none."""
+        """The value under a path of keys, places of lists among them; None where there is none."""
         value: Any = self.summary
         for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
+            if isinstance(value, list) and key.isdigit():
+                value = value[int(key)]
+            else:
+                value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
     def show(self, path: Path, form: Callable[[Any], str], kind: str = "") -> str:

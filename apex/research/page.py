@@ -39,7 +39,7 @@ def page(
     body = (
         _header(numbers, instruments, span) + cards.why(summary["diagnosis"])
         + '<div class="grid">' + cards.split(numbers, currency) + cards.tiles(numbers) + _plots(numbers, plots)
-        + cards.reasons(numbers) + cards.tables(numbers, instruments) + cards.facts(numbers)
+        + cards.costs(numbers) + cards.reasons(numbers) + cards.tables(numbers, instruments) + cards.facts(numbers)
         + cards.card("How to read this", f'<ul class="notes">{notes}</ul>')
         + "</div><footer>Times are UTC on the replay's clock. The same numbers are in result.json; orders, fills and "
         "equity in the Parquet files beside it.</footer>"

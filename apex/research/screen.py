@@ -11,6 +11,7 @@ from apex.domain.instrument import Instrument
 from apex.research import text
 from apex.research.diagnosis import remedy
 from apex.research.lookup import SPLIT
+from apex.research.tca import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ WIDTH_OF_TWO = 90
 """Columns from which blocks stand side by side."""
 VALUE = 9
 """Least width of a block's values."""
-POSITIONS, REASONS, SENTENCES = 3, 7, 3
+POSITIONS, REASONS, SENTENCES, PARENTS = 3, 7, 3, 2
 """Rows shown of each; the report shows all."""
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN = str.maketrans({text.MINUS: "-", text.NOTHING: "-", "µ": "u", "─": "-", "█": "#", "│": "|",
@@ -76,6 +77,7 @@ def draw(result: Shown, width: int = WIDTH, page: Path | None = None, *, plain: 
     lines += _beside(_profit(known, result.instruments, half), _orders(known, half), half, two)
     lines += _curve(result.equity["net_pnl"].tolist(), width)
     lines += _beside(_risk(known, half), _trades(known, half), half, two)
+    lines += _costs(known, width)
     lines += [*_why_not(known, width), *_limits(known, width), *_foot(known, page)]
     for line in lines:
         line.rstrip()
@@ -231,6 +233,32 @@ def _trades(known: Mapping[str, Any], width: int) -> list[Text]:
         Row("markout 10 s", text.ratio(marks.get("10s")), "bps of the price"),
     ]
     return _block(_title("Trades", width), rows, width)
+
+
+def _costs(known: Mapping[str, Any], width: int) -> list[Text]:
+    """What each parent order cost against the mid of its decision; nothing for a run without them."""
+    out, parents = [], known.get("tca") or ()
+    for parent in parents[:PARENTS]:
+        names = (*PARTS, "shortfall")
+        amounts = [Decimal(parent[name]) for name in names]
+        places = text.places_of([parent[name] for name in names])
+        shown = [text.amount(f"{value:f}", places) for value in amounts]
+        cell = max(VALUE, *map(len, shown))
+        rows = [
+            Row(name, number, f"{text.ratio(parent['bps'][name]):>9} bps  {bar}", "bold" if name == "shortfall" else "")
+            for name, number, bar in zip(names, shown, _bars(amounts, width - cell - 33), strict=True)
+        ]
+        title = f"{parent['side']} {parent['quantity']} {parent['instrument']}"
+        said = f"{parent['filled']} filled at {text.amount(parent['average_price'], 2)}"
+        out += _block(_title("Cost", width, f"{title} at {text.amount(parent['arrival_mid'], 2)}: {said}"), rows, width)
+        against = parent["vwap_slippage_bps"]
+        if against is not None:
+            place = f"{text.ratio(abs(against))} bps {'worse' if against > 0 else 'better'} than the market's VWAP"
+            out.append(_text((f"{place}, {text.percent(parent['participation'])} of its volume", "dim")))
+        out.append(_text())
+    if len(parents) > PARENTS:
+        out[-1:] = [_text((f"and {len(parents) - PARENTS:,} more parent orders in the report", "dim")), _text()]
+    return out
 
 
 def _why_not(known: Mapping[str, Any], width: int) -> list[Text]:
