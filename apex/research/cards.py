@@ -177,27 +177,27 @@ def tables(numbers: Numbers, instruments: Sequence[Instrument]) -> str:
 
 def costs(numbers: Numbers) -> str:
     """What each parent order cost against the mid of its decision, as bars around one zero."""
-    out = []
-    for i, parent in enumerate(numbers.at(("tca",)) or ()):
-        names, place = (*PARTS, "shortfall"), ("tca", str(i))
-        body = []
+    n, out = numbers, []
+    for i, parent in enumerate(n.at(("tca",)) or ()):
+        names, place, body = (*PARTS, "shortfall"), ("tca", str(i)), []
         flows = _flows([Decimal(parent[name]) for name in names], costs=True)
         for name, flow in zip(names, flows, strict=True):
-            cells = f'<td class="n">{numbers.whole(*place, name)}</td><td class="n">{numbers.ratio(*place, "bps", name)}</td>'
-            body.append(f'<tr class="{"sum" if name == "shortfall" else ""}"><td>{name.capitalize()}</td><td>{flow}</td>'
-                        f"{cells}</tr>")  # fmt: skip
+            cells = "".join(f'<td class="n">{x}</td>' for x in (n.whole(*place, name), n.ratio(*place, "bps", name)))
+            kind = "sum" if name == "shortfall" else ""
+            body.append(f'<tr class="{kind}"><td>{name.capitalize()}</td><td>{flow}</td>{cells}</tr>')
         facts = rows((
-            ("Decided at a mid of", numbers.exact(*place, "arrival_mid")),
-            ("Filled", f'{numbers.exact(*place, "filled")} of {numbers.exact(*place, "quantity")}'),
-            ("Average price", numbers.exact(*place, "average_price")), ("Mid at the end", numbers.exact(*place, "final_mid")),
-            ("Market's VWAP meanwhile", numbers.exact(*place, "market_vwap")),
-            ("Worse than it, bps", numbers.ratio(*place, "vwap_slippage_bps")),
-            ("Share of the market's volume", numbers.percent(*place, "participation")),
-            ("Filled as a maker", numbers.percent(*place, "maker_share")),
+            ("Decided at a mid of", n.exact(*place, "arrival_mid")),
+            ("Filled", f'{n.exact(*place, "filled")} of {n.exact(*place, "quantity")}'),
+            ("Average price", n.whole(*place, "average_price")), ("Mid at the end", n.exact(*place, "final_mid")),
+            ("Market's VWAP meanwhile", n.whole(*place, "market_vwap")),
+            ("Worse than it, bps", n.ratio(*place, "vwap_slippage_bps")),
+            ("Share of the market's volume", n.percent(*place, "participation")),
+            ("Filled as a maker", n.percent(*place, "maker_share")),
         ))  # fmt: skip
         title = f"Cost of the order to {parent['side']} {escape(parent['quantity'])} {escape(parent['instrument'])}"
         head = '<tr><td></td><td></td><td class="n soft">money</td><td class="n soft">bps</td></tr>'
-        out += [card(title, f'<table class="split">{head}{"".join(body)}</table>', "seven"), card("Prices", facts, "five")]
+        table = f'<table class="split">{head}{"".join(body)}</table>'
+        out += [card(title, table, "seven"), card("Its prices", facts, "five")]
     return "".join(out)
 
 
