@@ -26,6 +26,7 @@ COMMANDS = {
     "tape": "look at a tape: info, bbo, head, verify; export, cut, merge",
     "facts": "stylised facts of tapes, beside each other",
     "features": "microstructure features of a tape as columns of a file",
+    "intensity": "trade arrivals by distance from the mid, fitted for market makers",
     "replay": "replay tapes through the engine with a strategy",
     "sweep": "replay tapes at every point of a grid of parameters",
     "compare": "what differs between two replays, and what it cost",
