@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 GRACE = 2
 """Slices after the last one, for what is cancelled then to be crossed."""
+POLL_NS = 10**7
+"""How often the book is looked for before it is there."""
 
 
 class Scheduled(apex.Strategy):
-    """Work `quantity_lots` over `duration_s` seconds in `slices`, from the first moment at which all books are there.
+    """Work `quantity_lots` over `duration_s` seconds in `slices`, from the first moment at which the book is there.
 
     A subclass says in `planned` how much shall be done after each slice. Each slice sends what is missing to the plan:
     as a market order, or with `passive` as a post-only order at the own touch, which is cancelled and crossed one slice
@@ -31,6 +33,7 @@ class Scheduled(apex.Strategy):
         slices: int = apex.bound(24, low=1, high=10_000)
         passive: bool = False
 
+    waits_for_book = False  # a timer that comes before the book would be lost
     params: Params
 
     def __init__(self, params: Params) -> None:
@@ -45,20 +48,23 @@ class Scheduled(apex.Strategy):
         raise NotImplementedError
 
     def on_start(self, view: View) -> None:
-        view.every(f"{self.params.duration_s * 10**9 // self.params.slices}ns")
+        view.at(view.now)
 
     def on_timer(self, view: View) -> None:
-        bid, ask = view.bid_ticks, view.ask_ticks
-        if bid is not None and ask is not None:
-            if not self.executions:
-                self.executions.append(Execution(
-                    instrument=view.instrument, side=self.params.side, quantity_lots=self.params.quantity_lots,
-                    start_ns=view.now, arrival_mid2=bid + ask, end_ns=view.now, final_mid2=bid + ask, quotes={},
-                ))  # fmt: skip
-            self._mark(view)
-            if self.slice <= self.params.slices + GRACE:
-                self._work(view, bid, ask)
-        self.slice += bool(self.executions)
+        bid, ask, p = view.bid_ticks, view.ask_ticks, self.params
+        if not self.executions:
+            if not view.synced or bid is None or ask is None:
+                view.at(view.now + POLL_NS)
+                return
+            self.executions.append(Execution(
+                instrument=view.instrument, side=p.side, quantity_lots=p.quantity_lots, start_ns=view.now,
+                arrival_mid2=bid + ask, end_ns=view.now, final_mid2=bid + ask, quotes={},
+            ))  # fmt: skip
+            view.every(f"{p.duration_s * 10**9 // p.slices}ns")
+        self._mark(view)
+        if bid is not None and ask is not None and self.slice <= p.slices + GRACE:
+            self._work(view, bid, ask)
+        self.slice += 1
 
     def _work(self, view: View, bid: int, ask: int) -> None:
         p, k = self.params, self.slice
