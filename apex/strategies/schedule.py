@@ -62,7 +62,7 @@ class Scheduled(apex.Strategy):
             ))  # fmt: skip
             view.every(f"{p.duration_s * 10**9 // p.slices}ns")
         self._mark(view)
-        if bid is not None and ask is not None and self.slice <= p.slices + GRACE:
+        if view.synced and bid is not None and ask is not None and self.slice <= p.slices + GRACE:
             self._work(view, bid, ask)
         self.slice += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def test_costs_are_the_oracles(kind: str, side: str, passive: bool, tapes: Calla
         assert {name: Decimal(entry[name]) for name in right} == right
         start, end = (entry[at] - result.summary["feed_shift_ns"] for at in ("start_ts", "end_ts"))
         events = tape.events()
-    market = events[(events["kind"] == KINDS["TRADE"]) & (events["ts_local_ns"] >= start) & (events["ts_local_ns"] < end)]
+    ts = events["ts_local_ns"]
+    market = events[(events["kind"] == KINDS["TRADE"]) & (ts >= start) & (ts < end)]
     lots, ticks = market["quantity_lots"].astype(object), market["price_ticks"].astype(object)
     assert Decimal(entry["market_quantity"]) == sum(lots) * Decimal("0.001")
     assert float(entry["market_vwap"]) == pytest.approx(float((lots * ticks).sum()) / float(lots.sum()) / 10, rel=1e-12)
@@ -141,6 +143,6 @@ def test_volume_is_the_recordings(data_file: Callable[[str], Path], tmp_path: Pa
         parts = profile(tape, 0, first, last, 7)
         edges = [first + -(-(last - first) * i // 7) for i in range(8)]
         counted = [int(rows["quantity_lots"][(rows["ts_local_ns"] >= a) & (rows["ts_local_ns"] < b)].sum())
-                   for a, b in zip(edges, edges[1:], strict=False)]  # fmt: skip
+                   for a, b in pairwise(edges)]  # fmt: skip
         assert parts == counted
         assert np.count_nonzero(parts) == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import isclose
 
 import pytest
@@ -73,7 +74,7 @@ def test_twap_is_equal_slices(lots: int, slices: int) -> None:
     """Lost otherwise: slices that differ by more than a lot, or do not add up to the parent order."""
     twap = Twap(Twap.Params(quantity_lots=lots, slices=slices))
     plan = [twap.planned(k) for k in range(slices + 1)]
-    steps = {b - a for a, b in zip(plan, plan[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(plan)}
     assert (plan[0], plan[-1]) == (0, lots)
     assert max(steps) - min(steps) <= 1
 
