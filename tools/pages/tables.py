@@ -1,0 +1,124 @@
+"""Tables and commands of the pages, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+from apex.research.tca import PARTS
+from apex.research.text import amount, percent
+from tools.pages.cases import Case, Page
+from tools.pages.recordings import Recording
+
+
+def money(text: str | None) -> str:
+    """An amount to cents."""
+    return amount(text, 2)
+
+
+def bps(value: float | None) -> str:
+    """Basis points, two places."""
+    return amount(None if value is None else f"{Decimal(repr(value)):f}", 2)
+
+
+def of_turnover(summary: Mapping[str, Any], name: str) -> float | None:
+    """Money in basis points of the traded value."""
+    value = Decimal(summary["metrics"]["turnover"]["value"])
+    return float(Decimal(summary[name]) / value * 10_000) if value else None
+
+
+def grid_of(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A Markdown table whose first columns are text and the others numbers."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def trading(case: Case, result: Any) -> list[str]:
+    """A row of a strategy that trades for gain."""
+    s = result.document
+    paid, turned = f"{-Decimal(s['fees']):f}", s["metrics"]["turnover"]["value"]
+    return [
+        case.recording.label, case.label, f"{s['orders']:,}", f"{s['fills']:,}", money(turned),
+        money(s["spread_captured"]), money(s["inventory_pnl"]), money(paid), f"**{money(s['net_pnl'])}**",
+        bps(of_turnover(s, "net_pnl")), bps(s["metrics"]["markout_bps"]["1s"]), money(s["max_drawdown_money"]),
+    ]  # fmt: skip
+
+
+TRADING = ("recording", "variant", "orders", "fills", "turnover", "spread captured", "inventory", "fees", "net",
+           "net, bps of turnover", "markout 1 s, bps", "max drawdown")  # fmt: skip
+
+
+def executing(case: Case, result: Any) -> list[str]:
+    """A row of an executor: the parts of its shortfall in basis points."""
+    (cost,) = result.document["tca"]
+    return [
+        case.recording.label, case.label, f"{cost['filled']} of {cost['quantity']}", percent(cost["maker_share"]),
+        *(bps(cost["bps"][name]) for name in PARTS), f"**{bps(cost['bps']['shortfall'])}**", money(cost["shortfall"]),
+        bps(cost["vwap_slippage_bps"]), percent(cost["participation"]),
+    ]  # fmt: skip
+
+
+EXECUTING = ("recording", "variant", "filled", "as maker", *PARTS, "shortfall", "in money", "worse than market VWAP",
+             "share of volume")  # fmt: skip
+
+
+def fits(page: Page) -> str:
+    """What the makers of a page were given, from the first half of each recording."""
+    from tools.pages.recordings import facts
+
+    rows = []
+    for case in page.cases[::2]:
+        found, p = facts(case.recording).fit, case.params
+        rows.append([case.recording.label, f"{found.a:.3g}", f"{p['k']:.3g}", f"{p['sigma']:.3g}", f"{p['gamma']:.2g}",
+                     f"{found.seen:,}", f"{found.mid_ticks:,.0f}"])  # fmt: skip
+    head = ("recording", "A, 1/s", "k, 1/tick", "sigma, ticks", "gamma", "intervals with a trade", "mid, ticks")
+    return grid_of(head, rows, 1)
+
+
+def table(page: Page, results: Sequence[Any]) -> str:
+    """The table of a page's replays."""
+    if page.kind == "executor":
+        return grid_of(EXECUTING, map(executing, page.cases, results), 2)
+    found = grid_of(TRADING, map(trading, page.cases, results), 2)
+    return f"{fits(page)}\n\n{found}" if page.kind == "maker" else found
+
+
+def _imports(recording: Recording) -> str:
+    files = " ".join(f"$APEX_DATA/ticks/binance/{name}" for name in recording.files)
+    return f"apex import binance {files} --out {recording.name}.tape"
+
+
+def commands(cases: Sequence[Case]) -> str:
+    """What to type for the plotted replays, lines broken between options."""
+    lines = [_imports(recording) for recording, _ in groupby(c.recording for c in cases)]
+    lines += [case.command for case in cases]
+    out = []
+    for line in lines:
+        words, now = line.split(" --"), ""
+        for i, word in enumerate(words):
+            piece = word if i == 0 else f"--{word}"
+            if now and len(now) + len(piece) > 110:
+                out.append(now + " \\")
+                now = f"    {piece}"
+            else:
+                now = f"{now} {piece}".lstrip() if not now.startswith("    ") else f"{now} {piece}"
+        out.append(now)
+    return "```bash\n" + "\n".join(out) + "\n```"
+
+
+def index(pages: Mapping[str, tuple[Page, list[Any]]]) -> str:
+    """One line a page: how its replays came out."""
+    rows = []
+    for name, (page, results) in pages.items():
+        key = "cost" if page.kind == "executor" else "net"
+        found = [r.document["tca"][0]["bps"]["shortfall"] if key == "cost" else of_turnover(r.document, "net_pnl")
+                 for r in results]  # fmt: skip
+        known = [x for x in found if x is not None]
+        said = "shortfall, of the order" if key == "cost" else "net, of the turnover"
+        middle = sorted(known)[len(known) // 2]
+        rows.append([f"[{name}]({name}.md)", said, str(len(results)), *map(bps, (min(known), middle, max(known)))])
+    return grid_of(("strategy", "in basis points", "replays", "lowest", "median", "highest"), rows, 2)
+
+
