@@ -6,12 +6,13 @@
 #   make parity   fills against hftbacktest
 #   make checked  the suite on the checked build      make long    what is too slow for CI; resumable
 #   make lock     renew requirements.lock             make clean   remove what make built
+#   make pages    the figures of docs/strategies, from replays of the recordings
 # PYTHON=python3.13 chooses the interpreter of a new .venv; APEX_DATA names the folder of recordings.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test check demo bench bench-short peers parity parity-short long checked lock clean
+.PHONY: build test check demo bench bench-short peers parity parity-short long checked pages lock clean
 
 BIN := .venv/bin
 VENV_PYTHON := $(BIN)/python
@@ -99,6 +100,11 @@ checked: build
 	@cd build/checked && APEX_BUILD=checked $(abspath $(VENV_PYTHON)) setup.py -q build_ext --inplace -j $(JOBS)
 	@cd build/checked && APEX_BUILD=checked $(abspath $(VENV_PYTHON)) -m pytest -q -p no:cacheprovider \
 		--ignore tests/app/test_bench.py $(TESTS)
+
+# The plots need matplotlib, which nothing else does.
+pages: build
+	@$(VENV_PYTHON) -c "import matplotlib" 2>/dev/null || $(PIP) install --quiet "matplotlib>=3.9" || $(NO_NETWORK)
+	@$(VENV_PYTHON) tools/pages/run.py
 
 lock:
 	@tools/lock.sh

@@ -20,7 +20,7 @@ MID, NET, GROSS, BUY, SELL, COST = "#8d939d", "#2b5f8a", "#a3a9b2", "#1f77b4", "
 STYLE = {
     "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.grid": True,
     "grid.color": "#efefec", "axes.titlelocation": "left", "legend.frameon": False, "axes.edgecolor": "#8b919b",
-    "axes.formatter.useoffset": False,
+    "axes.formatter.useoffset": False, "axes.axisbelow": True,
 }  # fmt: skip
 
 
@@ -36,10 +36,13 @@ def _price(axes: Any, result: Any, title: str) -> None:
     axes.plot(_seconds(equity["ts"], result), equity[f"mid:{symbol}"], color=MID, lw=0.9)
     for side, colour, mark in (("buy", BUY, "^"), ("sell", SELL, "v")):
         rows = fills[fills["side"] == side]
+        if not len(rows):
+            continue
         axes.scatter(_seconds(rows["ts_local"], result), rows["price"], s=9, c=colour, marker=mark, lw=0, zorder=3,
                      label=f"{side}s")  # fmt: skip
     axes.set_title(title)
-    axes.legend(loc="upper right", ncols=2)
+    if len(fills):
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2)
 
 
 def _account(axes: Any, result: Any) -> None:
@@ -102,6 +105,15 @@ def _markouts(axes: Any, labels: Sequence[str], results: Sequence[Any]) -> None:
     axes.legend(loc="best")
 
 
+def _within(result: Any, start: float, stop: float) -> tuple[float, float]:
+    """Lowest and highest mid of a stretch, with a margin."""
+    equity = result.equity
+    x = _seconds(equity["ts"], result)
+    mids = equity[f"mid:{result.instruments[0].symbol}"][(x >= start - 2) & (x <= stop + 10)]
+    margin = 0.08 * (mids.max() - mids.min())
+    return mids.min() - margin, mids.max() + margin
+
+
 def _executing(page: Page, results: Sequence[Any]) -> Any:
     """Price and fills, what is done over time, and the parts of the shortfall, of two replays."""
     figure, axes = pyplot.subplots(2, 2, figsize=(9, 5.4), width_ratios=(1.6, 1))
@@ -111,7 +123,9 @@ def _executing(page: Page, results: Sequence[Any]) -> Any:
         title = f"{page.cases[page.plotted[row]].recording.label}: {label}"
         _price(axes[row, 0], result, title)
         span = [(cost[at] - result.summary["start_ts"]) / 1e9 for at in ("start_ts", "end_ts")]
+        near = _within(result, *span)
         axes[row, 0].set_xlim(span[0] - 2, span[1] + 10)
+        axes[row, 0].set_ylim(*near)
         axes[row, 0].axhline(float(cost["arrival_mid"]), color=COST, lw=0.7, ls="--", label="arrival")
         rows = result.fills
         done = rows["quantity"].cumsum() / float(cost["quantity"])

@@ -17,6 +17,9 @@ DIGITS = 4
 """Significant digits of fitted parameters: enough, and the same on every machine."""
 
 
+_imported: set[Path] = set()
+
+
 class Recording(NamedTuple):
     """Files of one market, and the fees of the venue's lowest tier."""
 
@@ -28,11 +31,12 @@ class Recording(NamedTuple):
 
     @property
     def tape(self) -> Path:
-        """The tape, imported when it is not there."""
+        """The tape, imported anew once a process."""
         path = TAPES / f"{self.name}.tape"
-        if not path.exists():
+        if path not in _imported:
             TAPES.mkdir(parents=True, exist_ok=True)
             import_binance([DATA / file for file in self.files], path)
+            _imported.add(path)
         return path
 
     @property

@@ -3,7 +3,7 @@
     tools/pages/run.py [PAGE ...] [--check]
 
 --check writes nothing and exits 1 if a page says something else than its replays do now. Plots need matplotlib
-(pip install apex-organism[pages]). The recordings are those of APEX_DATA; their tapes are kept in build/pages.
+(pip install apex-organism[pages]). The recordings are those of APEX_DATA; their tapes go to build/pages.
 """
 
 from __future__ import annotations
