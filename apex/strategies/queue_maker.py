@@ -49,9 +49,8 @@ class QueueMaker(apex.Strategy):
             price, lots = touch[order.side]
             missing.discard(order.side)
             ahead[order.id] = min(self.ahead.get(order.id, lots), lots) if order.price_ticks == price else 0
-            stays = order.price_ticks == price and lots / total >= p.leave * ahead[order.id] / lots
-            if not stays and order.acknowledged and not order.pending:
-                view.cancel(order.id)
+            if order.price_ticks != price or lots / total < p.leave * ahead[order.id] / lots:
+                view.cancel(order.id)  # sends nothing while one is on its way
         for side in sorted(missing):
             price, lots = touch[side]
             if lots / total >= p.join and (held if side == "buy" else -held) < p.position_max:

@@ -17,8 +17,8 @@ def requote(view: View, wanted: Mapping[str, int], quantity_lots: int) -> None:
     """
     missing = dict(wanted)
     for order in view.orders:
-        if order.acknowledged and not order.pending and wanted.get(order.side) != order.price_ticks:
-            view.cancel(order.id)
+        if wanted.get(order.side) != order.price_ticks:
+            view.cancel(order.id)  # sends nothing while one is on its way
         missing.pop(order.side, None)
     for side, price_ticks in missing.items():
         view.limit(side, price_ticks, quantity_lots, "GTX")

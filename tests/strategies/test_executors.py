@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import apex
-from apex._core.events import KINDS
+from apex._core.events import FLAGS, KINDS
 from apex.app.replay import ReplayResult
 from apex.importers.binance import import_binance
 from apex.research import screen
@@ -24,8 +24,11 @@ from apex.store.tape import Tape
 from apex.strategies.maker import Maker
 from apex.strategies.twap import Twap
 from apex.strategies.vwap import Vwap
+from tests.core.assembly import BUY, SELL, START, Run, message, snapshot
 from tests.oracles.tca import shortfall
+from tests.store import markets as market
 
+MS = 10**6
 FEES = {"maker_fee": "0.0002", "taker_fee": "0.0005", "order_latency": "5ms", "response_latency": "5ms"}
 EXECUTORS = {"twap": Twap, "vwap": Vwap}
 PARAMS = {"duration_s": 60, "slices": 20, "quantity_lots": 2000}
@@ -72,11 +75,78 @@ def test_costs_are_the_oracles(kind: str, side: str, passive: bool, tapes: Calla
         start, end = (entry[at] - result.summary["feed_shift_ns"] for at in ("start_ts", "end_ts"))
         events = tape.events()
     ts = events["ts_local_ns"]
-    market = events[(events["kind"] == KINDS["TRADE"]) & (ts >= start) & (ts < end)]
-    lots, ticks = market["quantity_lots"].astype(object), market["price_ticks"].astype(object)
+    part = events[(events["kind"] == KINDS["TRADE"]) & (ts >= start) & (ts < end)]
+    lots, ticks = part["quantity_lots"].astype(object), part["price_ticks"].astype(object)
     assert Decimal(entry["market_quantity"]) == sum(lots) * Decimal("0.001")
     assert float(entry["market_vwap"]) == pytest.approx(float((lots * ticks).sum()) / float(lots.sum()) / 10, rel=1e-12)
     assert entry["participation"] == pytest.approx(float(entry["filled"]) / float(entry["market_quantity"]))
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("passive", [False, True])
+def test_costs_on_a_recording(passive: bool, data_file: Callable[[str], Path], tmp_path: Path) -> None:
+    """Lost otherwise: the market's volume read at unshifted times, where a recorder's clock is behind the venue's."""
+    path = tmp_path / "btc.tape"
+    import_binance([data_file("ticks/binance/usdm_btcusdt_20240718.gz")], path)
+    params = {**PARAMS, "passive": passive, "side": "sell", "quantity_lots": 500}
+    result = apex.replay(path, Twap, params=params, **FEES)
+    entry, shift = costs_of(result), result.summary["feed_shift_ns"]
+    conserved(result, entry)
+    with Tape.open(path) as tape:
+        right = shortfall(result, tape, entry, shift)
+        assert {name: Decimal(entry[name]) for name in right} == right
+        lots, value = traded(tape, 0, entry["start_ts"] - shift, entry["end_ts"] - shift)
+    assert shift > 10**9
+    assert entry["market_quantity"] == result.instruments[0].quantity(lots)
+    assert float(entry["market_vwap"]) == pytest.approx(value / lots / 10, rel=1e-12)
+
+
+def worked(params: dict[str, Any], *messages: Any) -> tuple[Twap, Any]:
+    """An executor over ten seconds in a book of 50 lots at 1000 and 1001, and what comes after."""
+    book = snapshot(START, [(1000, 50), (999, 50)], [(1001, 50), (1002, 50)])
+    rows = [book, *messages, message("BOOK_LEVEL", START + 20_000 * MS, [(BUY, 1, 1)])]
+    twap = Twap(Twap.Params(duration_s=10, **params))
+    return twap, Run(np.concatenate(rows), [twap]).run()
+
+
+def test_waiting_at_the_touch_by_hand() -> None:
+    """Lost otherwise: a passive slice on the wrong side, or a part of one that is traded twice or not at all.
+
+    Two slices of 10 lots. The first rests at 1000 behind 50; a sale of 56 fills 6 of it. At 5 s its rest is cancelled
+    and the second slice is posted; at 10 s the 4 lots cross at 1001, and the second slice is cancelled, whose 10 lots
+    cross at 15 s.
+    """
+    sale = message("TRADE", START + 2_000 * MS, [(SELL, 1000, 56)])
+    twap, run = worked({"quantity_lots": 20, "slices": 2, "passive": True}, sale)
+    columns = ("price_ticks", "quantity_lots", "filled_lots")
+    sent = [((o["ts_sent_ns"] - START) // MS, *(o[name] for name in columns)) for o in run.orders]
+    assert sent == [(0, 1000, 10, 6), (5_000, 1000, 10, 0), (10_000, 0, 4, 4), (15_000, 0, 10, 10)]
+    (parent,) = twap.executions
+    assert (parent.start_ns, parent.end_ns, parent.done_lots) == (START, START + 15_000 * MS, 20)
+    assert set(parent.quotes.values()) == {(1000, 1001)}
+    assert run.fills["price_ticks"].tolist() == [1000, 1001, 1001]
+
+
+def test_the_end_is_the_last_fill() -> None:
+    """Lost otherwise: an end that runs on after the order is done, with the market's volume and the final mid."""
+    moved = message("BOOK_LEVEL", START + 8_000 * MS, [(SELL, 1001, 0), (BUY, 1000, 0)])
+    twap, run = worked({"quantity_lots": 20, "slices": 2}, moved)
+    (parent,) = twap.executions
+    assert ((run.orders["ts_sent_ns"] - START) // MS).tolist() == [0, 5_000]
+    assert (parent.end_ns, parent.final_mid2) == (START + 5_000 * MS, 2001)
+
+
+def test_a_market_of_one_second(tmp_path: Path) -> None:
+    """Lost otherwise: a trade at the edge of two stretches, counted in both."""
+    rows = [market.message("TRADE", market.START + i, [(1, 1000 + i, 2, 0)]) for i in range(4)]
+    rows.append(market.message("TRADE", market.START + 2, [(1, 7, 9, 0)], flags=market.BOTH | FLAGS["NOT_MARKET"]))
+    market.write(tmp_path / "a.tape", market.joined(sorted(rows, key=lambda m: int(m["ts_local_ns"][0]))))
+    with Tape.open(tmp_path / "a.tape") as tape:
+        at = market.START
+        assert traded(tape, 0, at + 1, at + 3) == (4, 2 * 1001 + 2 * 1002)
+        assert traded(tape, 0) == (8, 2 * (4000 + 6))
+        assert traded(tape, 1) == (0, 0)
+        assert profile(tape, 0, at, at + 4, 2) == [4, 4]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

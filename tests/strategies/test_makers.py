@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor, log
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ def test_what_holds_for_every_strategy(kind: Any, params: dict[str, Any], tapes:
 
 
 @pytest.mark.parametrize(("kind", "params"), EVERY, ids=IDS)
-def test_nothing_is_sent_into_a_gap(kind: Any, params: dict[str, Any]) -> None:
-    """Lost otherwise: a strategy that raises on a one-sided book, or trades on a book that is out of sync."""
+def test_nothing_is_sent_into_an_empty_book(kind: Any, params: dict[str, Any]) -> None:
+    """Lost otherwise: a strategy that raises on a one-sided book."""
     sent: list[int] = []
 
     class Watched(kind):  # type: ignore[misc]
@@ -83,6 +84,31 @@ def test_nothing_is_sent_into_a_gap(kind: Any, params: dict[str, Any]) -> None:
         assert not (orders["ts_sent_ns"] > START + 3_000 * MS).any()
 
 
+@pytest.mark.parametrize(("kind", "params"), EVERY, ids=IDS)
+def test_nothing_is_sent_into_a_gap(kind: Any, params: dict[str, Any]) -> None:
+    """Lost otherwise: a strategy that trades on a book that is out of sync, and leaves it to the gate to notice."""
+    gap = message("LINK_GAP", START + 2_000 * MS)
+    trade = message("TRADE", START + 2_500 * MS, [(SELL, 900, 500)])
+    run = Run(quiet(9_000, gap, trade), [kind(kind.Params(**params))]).run()
+    assert not (run.orders["ts_sent_ns"] >= START + 2_000 * MS).any()
+
+
+def test_sessions_follow_each_other() -> None:
+    """Lost otherwise: a clock of the session that runs backwards, or on after its end.
+
+    With the mid at 1000.5 and risk of 1 tick a second of 10 left, plus 2 ln(1 + 1) / 1 = 1.386: the spread is widest at
+    the start of a session, and the bid there 1000.5 - 5 - 0.693, rounded down.
+    """
+    maker = AvellanedaStoikov(AvellanedaStoikov.Params(gamma=1.0, sigma=1.0, k=1.0, session_s=10, interval="1s"))
+    run = Run(quiet(25_500), [maker]).run()
+    bids = run.orders[run.orders["side"] == BUY]
+    found = dict(zip(((bids["ts_sent_ns"] - START) // (1000 * MS)).tolist(), bids["price_ticks"].tolist(), strict=True))
+    assert {t: found.get(t) for t in (1, 20)} == {1: 995, 20: 994}
+    for t, price in found.items():
+        assert price == floor(1000.5 - (10 - t % 10) / 2 - log(2))
+    assert len(found) > 9
+
+
 def quiet(until_ms: int, *messages: Any, bid: int = 1000) -> Any:
     """A book of 50 lots at 1000 and 1001 and what comes after, up to a time."""
     book = snapshot(START, [(bid, 50), (980, 50)], [(1001, 50), (1021, 50)])
@@ -97,8 +123,7 @@ def test_a_grid_earns_a_step_a_pair() -> None:
     trades = [message("TRADE", START + at * MS, [(side, price, 100)])
               for at, side, price in ((1_000, SELL, 995), (2_000, BUY, 1_001), (3_000, SELL, 995), (4_000, BUY, 1_005),
                                       (5_000, SELL, 999))]  # fmt: skip
-    run = Run(quiet(8_000, *trades, bid=999), [Grid(Grid.Params(step_ticks=4, levels=2))])
-    run.run()
+    run = Run(quiet(8_000, *trades, bid=999), [Grid(Grid.Params(step_ticks=4, levels=2))]).run()
     found = [(int(f["side"]), int(f["price_ticks"]), int(f["quantity_lots"])) for f in run.fills]
     assert found == [(BUY, 996, 10), (SELL, 1000, 10), (BUY, 996, 10), (SELL, 1000, 10), (SELL, 1004, 10),
                      (BUY, 1000, 10)]  # fmt: skip
@@ -136,6 +161,15 @@ def test_the_taker_follows_the_longer_queue_and_leaves() -> None:
     assert ((orders["ts_sent_ns"] - START) // MS).tolist() == [1000, 2000, 4000, 5000]
     assert orders["side"].tolist() == [BUY, SELL, SELL, BUY]
     assert orders["filled_lots"].tolist() == [2, 2, 2, 2]
+
+
+def test_the_taker_holds_on() -> None:
+    """Lost otherwise: a position that the timer of an earlier signal closes before its time."""
+    lots = [(1_000, 2), (1_500, 50), (1_600, 2)]
+    book = [message("BOOK_LEVEL", START + ms * MS, [(SELL, 1001, n)]) for ms, n in lots]
+    taker = ImbalanceTaker(ImbalanceTaker.Params(entry=0.9, hold_ms=1000, quantity_lots=2))
+    run = Run(quiet(8_000, *book), [taker]).run()
+    assert ((run.orders["ts_sent_ns"] - START) // MS).tolist() == [1_000, 2_600]
 
 
 def test_the_queue_maker_minds_its_place() -> None:
