@@ -58,7 +58,7 @@ class Scheduled(apex.Strategy):
                 return
             self.executions.append(Execution(
                 instrument=view.instrument, side=p.side, quantity_lots=p.quantity_lots, start_ns=view.now,
-                arrival_mid2=bid + ask, end_ns=view.now, final_mid2=bid + ask, quotes={},
+                arrival_mid2=bid + ask, end_ns=view.now, final_mid2=bid + ask,
             ))  # fmt: skip
             view.every(f"{p.duration_s * 10**9 // p.slices}ns")
         self._mark(view)

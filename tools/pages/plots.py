@@ -126,7 +126,8 @@ def _executing(page: Page, results: Sequence[Any]) -> Any:
         near = _within(result, *span)
         axes[row, 0].set_xlim(span[0] - 2, span[1] + 10)
         axes[row, 0].set_ylim(*near)
-        axes[row, 0].axhline(float(cost["arrival_mid"]), color=COST, lw=0.7, ls="--", label="arrival")
+        axes[row, 0].axhline(float(cost["arrival_mid"]), color=COST, lw=0.7, ls="--", label="mid at the decision")
+        axes[row, 0].legend(loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2)
         rows = result.fills
         done = rows["quantity"].cumsum() / float(cost["quantity"])
         axes[1, 1].step(_seconds(rows["ts_local"], result) - span[0], done, where="post", color=(NET, SELL)[row],
