@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apex._core.events import SIDES
+from apex._core.events import FLAGS, SIDES
 from apex.domain.errors import InputError
 from apex.research.volume import trades
 from apex.store.bbo import touches
@@ -96,9 +96,11 @@ def fit(farthest: NDArray[np.float64], interval_s: float, least: float = 0.0) ->
     if n < 2 or (blind == 0 and float(seen.min()) == float(seen.max())):
         raise ValueError(f"{n} intervals with trades do not tell how the rate falls with the distance")
 
+    base = least if blind else float(seen.min())  # so that no sum of weights is 0, however large k
+
     def weights(k: float) -> tuple[float, float]:
-        """Sum of exp(-k (D - least)) and of D times it, over all intervals."""
-        w = np.exp(-k * (seen - least))
+        """Sum of exp(-k (D - base)) and of D times it, over all intervals."""
+        w = np.exp(-k * (seen - base))
         return float(w.sum()) + blind, float((seen * w).sum()) + blind * least
 
     def slope(k: float) -> float:
@@ -114,7 +116,7 @@ def fit(farthest: NDArray[np.float64], interval_s: float, least: float = 0.0) ->
         middle = (low * high) ** 0.5
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
     k = (low * high) ** 0.5
-    return n / (interval_s * weights(k)[0] * exp(-k * least)), k
+    return n / (interval_s * weights(k)[0] * exp(-k * base)), k
 
 
 def rates(farthest: NDArray[np.float64], interval_s: float, distances: Sequence[float]) -> list[float]:
@@ -167,7 +169,8 @@ def intensity(tape: Tape, instrument: int = 0, start: int | None = None, stop: i
     InputError
         If the stretch has too few trades or no book.
     """
-    ts = tape.batches["ts_local_ns"][tape.batches["instrument"] == instrument]
+    local = (tape.batches["instrument"] == instrument) & ((tape.batches["flags"] & FLAGS["AT_LOCAL"]) != 0)
+    ts = tape.batches["ts_local_ns"][local]
     if not len(ts):
         raise InputError("no event of this instrument is on the tape", str(tape.path), "Import it again")
     first = int(ts[0]) if start is None else start
