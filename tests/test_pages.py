@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.app.commands import call
 from tools.pages import recordings, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,3 +45,26 @@ def test_figures_are_what_the_replays_give(data_file: Callable[[str], Path], tmp
     monkeypatch.setattr(recordings, "TAPES", tmp_path)
     monkeypatch.setattr(recordings, "_facts", {})
     assert run.main(["--check"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize(("name", "row"), [("glft", 7), ("twap", 7)])
+def test_the_commands_of_a_page_give_its_figures(name: str, row: int, data_file: Callable[[str], Path], tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: commands that a reader cannot repeat, because of a quote, an option or a name."""
+    page = (DOCS / f"{name}.md").read_text("utf-8")
+    block = page.partition("```bash\n")[2].partition("```")[0].replace("\\\n", " ")
+    here = data_file("ticks/binance/usdm_btcusdt_20240808.gz").parents[2]
+    monkeypatch.chdir(tmp_path)
+    for line in block.strip().split("\n"):
+        words = shlex.split(line.replace("$APEX_DATA", str(here)))
+        assert words[0] == "apex"
+        told = call(capsys, *words[1:], "--json")
+        assert told.code == 0, told.err
+    figures = [line for line in page.split("\n") if line.startswith(("| BTC", "| ETH"))][-10:][row]
+    shown = told.value
+    if name == "glft":
+        assert f"| {shown['orders']:,} | {shown['fills']:,} |" in figures
+    else:
+        assert f"**{shown['tca'][0]['bps']['shortfall']:.2f}**" in figures

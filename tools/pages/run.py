@@ -34,7 +34,7 @@ def text(page: Page, results: list[Any]) -> str:
     """What stands between the marks."""
     shown = [page.cases[i] for i in page.plotted]
     plot = f"![The replay in plots: {', '.join(c.label for c in shown)}, {shown[0].recording.label}]({page.name}.png)"
-    return "\n\n".join((table(page, results), f"The plots show the last of these commands:\n\n{commands(shown)}", plot))
+    return "\n\n".join((table(page, results), f"To repeat what the plots show:\n\n{commands(page)}", plot))
 
 
 def replaced(path: Path, figures: str) -> str:

@@ -90,9 +90,12 @@ def _imports(recording: Recording) -> str:
     return f"apex import binance {files} --out {recording.name}.tape"
 
 
-def commands(cases: Sequence[Case]) -> str:
+def commands(page: Page) -> str:
     """What to type for the plotted replays, lines broken between options."""
+    cases = [page.cases[i] for i in page.plotted]
     lines = [_imports(recording) for recording, _ in groupby(c.recording for c in cases)]
+    if page.kind == "maker":
+        lines += [f"apex intensity {case.recording.name}.tape --to {case.start}" for case in cases]
     lines += [case.command for case in cases]
     out = []
     for line in lines:
