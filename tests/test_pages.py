@@ -31,7 +31,7 @@ def test_every_strategy_has_its_page(name: str) -> None:
     assert f"]({name}.png)" in page
     assert "apex replay " in page
     assert 10_000 < (DOCS / f"{name}.png").stat().st_size < PLOT_BYTES_MAX
-    assert f"({name}.md)" in (DOCS / "README.md").read_text("utf-8")
+    assert f"({name}.md)" in (DOCS / "index.md").read_text("utf-8")
     assert "Source: " in (ROOT / "apex" / "strategies" / f"{name}.py").read_text("utf-8")
 
 

@@ -65,7 +65,7 @@ def _maker(strategy: str, *, with_a: bool) -> Iterator[Case]:
         lots = known.lots(ORDER)
         params |= {"gamma": short(params["k"] / 10), "quantity_lots": lots, "position_max": 5 * lots}
         fee = short(float(recording.maker_fee) * known.mid_ticks)
-        for label, more in (("as in the paper", {}), ("fee in the quotes", {"fee_ticks": fee})):
+        for label, more in (("paper", {}), ("with fee", {"fee_ticks": fee})):
             yield Case(strategy, label, recording, params | more, known.half)
 
 
@@ -89,7 +89,7 @@ def _queue() -> Iterator[Case]:
     for recording in ALL:
         lots = facts(recording).lots(ORDER)
         size = {"quantity_lots": lots, "position_max": 5 * lots}
-        for label, params in (("minding the queue", {}), ("always at the touch", {"join": 0.0, "leave": 0.0})):
+        for label, params in (("minding", {}), ("always", {"join": 0.0, "leave": 0.0})):
             yield Case("apex.strategies.queue_maker:QueueMaker", label, recording, params | size)
 
 

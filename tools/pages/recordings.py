@@ -47,14 +47,14 @@ class Recording(NamedTuple):
 
 
 USDM, SPOT = ("0.0002", "0.0005"), ("0.001", "0.001")
-BTC23 = Recording("btc-usdm-20230405", "BTCUSDT USD-M, 2023-04-05",
+BTC23 = Recording("btc-usdm-20230405", "BTC perp 2023",
                   ("usdm_btcusdt_20230404.dat.gz", "usdm_btcusdt_20230405.dat.gz"), *USDM)  # fmt: skip
-BTC0719 = Recording("btc-usdm-20240719", "BTCUSDT USD-M, 2024-07-19",
+BTC0719 = Recording("btc-usdm-20240719", "BTC perp July",
                     ("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"), *USDM)  # fmt: skip
-ETH0719 = Recording("eth-usdm-20240719", "ETHUSDT USD-M, 2024-07-19",
+ETH0719 = Recording("eth-usdm-20240719", "ETH perp July",
                     ("usdm_ethusdt_20240718.gz", "usdm_ethusdt_20240719.gz"), *USDM)  # fmt: skip
-BTC0808 = Recording("btc-usdm-20240808", "BTCUSDT USD-M, 2024-08-08", ("usdm_btcusdt_20240808.gz",), *USDM)
-SPOT0809 = Recording("btc-spot-20240809", "BTCUSDT spot, 2024-08-09",
+BTC0808 = Recording("btc-usdm-20240808", "BTC perp August", ("usdm_btcusdt_20240808.gz",), *USDM)
+SPOT0809 = Recording("btc-spot-20240809", "BTC spot August",
                      ("spot_btcusdt_20240808.gz", "spot_btcusdt_20240809.gz"), *SPOT)  # fmt: skip
 ALL = (BTC23, BTC0719, ETH0719, BTC0808, SPOT0809)
 

@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         draw(page, [results[i] for i in page.plotted], DOCS / f"{page.name}.png")
         print(f"pages: {path.name}", file=sys.stderr)
     if not args.pages:
-        path = DOCS / "README.md"
+        path = DOCS / "index.md"
         now = replaced(path, index(summaries))
         if args.check:
             wrong += [path.name] if path.read_text("utf-8") != now else []

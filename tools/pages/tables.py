@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from apex.research.tca import PARTS
-from apex.research.text import amount, percent
+from apex.research.text import amount, duration, fee, moment, percent
 from tools.pages.cases import Case, Page
 from tools.pages.recordings import Recording
 
@@ -42,26 +42,25 @@ def trading(case: Case, result: Any) -> list[str]:
     return [
         case.recording.label, case.label, f"{s['orders']:,}", f"{s['fills']:,}", money(turned),
         money(s["spread_captured"]), money(s["inventory_pnl"]), money(paid), f"**{money(s['net_pnl'])}**",
-        bps(of_turnover(s, "net_pnl")), bps(s["metrics"]["markout_bps"]["1s"]), money(s["max_drawdown_money"]),
+        bps(of_turnover(s, "net_pnl")), bps(s["metrics"]["markout_bps"]["1s"]),
     ]  # fmt: skip
 
 
-TRADING = ("recording", "variant", "orders", "fills", "turnover", "spread captured", "inventory", "fees", "net",
-           "net, bps of turnover", "markout 1 s, bps", "max drawdown")  # fmt: skip
+TRADING = ("recording", "variant", "orders", "fills", "turnover", "spread", "inventory", "fees", "net", "net, bps",
+           "markout, bps")  # fmt: skip
 
 
 def executing(case: Case, result: Any) -> list[str]:
     """A row of an executor: the parts of its shortfall in basis points."""
     (cost,) = result.document["tca"]
     return [
-        case.recording.label, case.label, f"{cost['filled']} of {cost['quantity']}", percent(cost["maker_share"]),
-        *(bps(cost["bps"][name]) for name in PARTS), f"**{bps(cost['bps']['shortfall'])}**", money(cost["shortfall"]),
+        case.recording.label, case.label, percent(float(Decimal(cost["filled"]) / Decimal(cost["quantity"]))),
+        percent(cost["maker_share"]), *(bps(cost["bps"][name]) for name in PARTS), f"**{bps(cost['bps']['shortfall'])}**",
         bps(cost["vwap_slippage_bps"]), percent(cost["participation"]),
     ]  # fmt: skip
 
 
-EXECUTING = ("recording", "variant", "filled", "as maker", *PARTS, "shortfall", "in money", "worse than market VWAP",
-             "share of volume")  # fmt: skip
+EXECUTING = ("recording", "variant", "filled", "as maker", *PARTS, "shortfall", "against VWAP", "of volume")
 
 
 def fits(page: Page) -> str:
@@ -112,16 +111,26 @@ def commands(page: Page) -> str:
 
 
 def index(pages: Mapping[str, tuple[Page, list[Any]]]) -> str:
-    """One line a page: how its replays came out."""
+    """One line a recording, and one line a page: how its replays came out."""
+    from tools.pages.recordings import ALL, facts
+
+    recordings = []
+    for recording in ALL:
+        known = facts(recording)
+        files = ", ".join(f"`{file}`" for file in recording.files)
+        recordings.append([recording.label, files, f"{moment(known.start)} UTC", duration(known.stop - known.start),
+                           fee(float(recording.maker_fee)), fee(float(recording.taker_fee))])  # fmt: skip
+    markets = grid_of(("recording", "files", "from", "length", "maker fee", "taker fee"), recordings, 3)
     rows = []
     for name, (page, results) in pages.items():
         key = "cost" if page.kind == "executor" else "net"
-        found = [r.document["tca"][0]["bps"]["shortfall"] if key == "cost" else of_turnover(r.document, "net_pnl")
+        values = [r.document["tca"][0]["bps"]["shortfall"] if key == "cost" else of_turnover(r.document, "net_pnl")
                  for r in results]  # fmt: skip
-        known = [x for x in found if x is not None]
+        known = [x for x in values if x is not None]
         said = "shortfall, of the order" if key == "cost" else "net, of the turnover"
         middle = sorted(known)[len(known) // 2]
         rows.append([f"[{name}]({name}.md)", said, str(len(results)), *map(bps, (min(known), middle, max(known)))])
-    return grid_of(("strategy", "in basis points", "replays", "lowest", "median", "highest"), rows, 2)
+    found = grid_of(("strategy", "in basis points", "replays", "lowest", "median", "highest"), rows, 2)
+    return f"{markets}\n\n{found}"
 
 
