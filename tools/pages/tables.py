@@ -53,9 +53,10 @@ TRADING = ("recording", "variant", "orders", "fills", "turnover", "spread", "inv
 def executing(case: Case, result: Any) -> list[str]:
     """A row of an executor: the parts of its shortfall in basis points."""
     (cost,) = result.document["tca"]
+    filled = float(Decimal(cost["filled"]) / Decimal(cost["quantity"]))
+    parts = [bps(cost["bps"][name]) for name in (*PARTS, "shortfall")]
     return [
-        case.recording.label, case.label, percent(float(Decimal(cost["filled"]) / Decimal(cost["quantity"]))),
-        percent(cost["maker_share"]), *(bps(cost["bps"][name]) for name in PARTS), f"**{bps(cost['bps']['shortfall'])}**",
+        case.recording.label, case.label, percent(filled), percent(cost["maker_share"]), *parts[:-1], f"**{parts[-1]}**",
         bps(cost["vwap_slippage_bps"]), percent(cost["participation"]),
     ]  # fmt: skip
 
