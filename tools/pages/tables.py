@@ -56,8 +56,8 @@ def executing(case: Case, result: Any) -> list[str]:
     filled = float(Decimal(cost["filled"]) / Decimal(cost["quantity"]))
     parts = [bps(cost["bps"][name]) for name in (*PARTS, "shortfall")]
     return [
-        case.recording.label, case.label, percent(filled), percent(cost["maker_share"]), *parts[:-1], f"**{parts[-1]}**",
-        bps(cost["vwap_slippage_bps"]), percent(cost["participation"]),
+        case.recording.label, case.label, percent(filled), percent(cost["maker_share"]), *parts[:-1],
+        f"**{parts[-1]}**", bps(cost["vwap_slippage_bps"]), percent(cost["participation"]),
     ]  # fmt: skip
 
 
