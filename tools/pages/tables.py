@@ -102,7 +102,7 @@ def commands(page: Page) -> str:
         words, now = line.split(" --"), ""
         for i, word in enumerate(words):
             piece = word if i == 0 else f"--{word}"
-            if now and len(now) + len(piece) > 110:
+            if now and len(now) + len(piece) > 92:
                 out.append(now + " \\")
                 now = f"    {piece}"
             else:
