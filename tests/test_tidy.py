@@ -28,13 +28,13 @@ _FEATURES = {"features_touch", "features_levels", "features_shape", "features_tr
 _BELOW_ENGINE = {*_BELOW_RISK, "l3", "bars", "segment", "feature", "features", "signals", "risk", "exits", "simvenue"}
 CIMPORTS = {
     "events": set(),
-    "book": {"events"}, "l3": {"events"}, "ledger": {"events"}, "bars": {"events"}, "segment": {"events"},
+    "book": {"events"}, "l3": {"events", "book"}, "ledger": {"events"}, "bars": {"events"}, "segment": {"events"},
     "feature": {"events", "book"},
     **{name: {"events", "book", "feature"} for name in sorted(_FEATURES)},
     "features": {"events", "book", "l3", "ledger", "bars", "segment", "feature", *_FEATURES},
     "signals": {"events", "book", "l3", "ledger", "bars", "segment", "feature", "features"},
     "risk": _BELOW_RISK, "exits": _BELOW_RISK,
-    "simvenue": {*_BELOW_RISK, "risk"},
+    "simvenue": {*_BELOW_RISK, "l3", "risk"},
     "engine": _BELOW_ENGINE,
     "replay": {*_BELOW_ENGINE, "engine"}, "sampler": {*_BELOW_ENGINE, "engine"},
     "codecs": {"events", "book", "codecs"},  # book: the reader of recordings keeps the chain's book
@@ -70,8 +70,8 @@ PLACES = re.compile(r"(?<![\w.$}])/(?:work|root|home|Users|mnt)/\w"
 
 SIZES = {".py": 400, ".pyx": 600, ".pxi": 600, ".pxd": 400}
 LONGER = {
-    "apex/_core/simvenue.pyx": (800, "matching, queues and both order legs share one set of orders"),
-    "apex/_core/engine.pyx": (740, "the order of work of an event, in one file to be read in one sitting"),
+    "apex/_core/simvenue.pyx": (820, "matching, queues and both order legs share one set of orders"),
+    "apex/_core/engine.pyx": (820, "the order of work of an event, in one file to be read in one sitting"),
 }
 """File -> (lines allowed, why it is not split)."""
 

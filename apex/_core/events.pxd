@@ -24,6 +24,11 @@ cdef enum EventKind:
     COMMAND = 41
     SCORE = 50
     CONTROLS = 51
+    # Market by order: `order_id` is the venue's, `side` and `price_ticks` are the order's, `instrument` has its own ids.
+    ORDER_ADD = 60       # to the back of its level's queue; with SNAPSHOT it was there before it came into sight
+    ORDER_MODIFY = 61    # its new price and quantity; its place is kept by no larger quantity at the same price
+    ORDER_DELETE = 62    # quantity_lots of it are cancelled, 0 = all that is left
+    ORDER_EXECUTE = 63   # quantity_lots of it traded at price_ticks: a trade whose aggressor is the other side
 
 cdef enum EventFlag:
     LAST_IN_BATCH = 1 << 0
@@ -35,6 +40,7 @@ cdef enum EventFlag:
     NO_VENUE_TIME = 1 << 6   # ts_exchange_ns is 0; local view only
     NOT_MARKET = 1 << 7      # liquidation, insurance fund and the like
     OPTIMISTIC = 1 << 8      # a simulated fill that the most careful queue model would not have given
+    KEEPS_BOOK = 1 << 9      # an execution whose trade and change of the book are rows of their own
 
 cdef enum Side:
     NO_SIDE = 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from apex._core.book import Book
 from apex._core.events import FLAGS, SIDES
+from apex._core.l3 import L3Book
 from apex.store.tape import Tape
 
 _CHUNK = 1 << 15
@@ -43,14 +44,15 @@ def touches(tape: Tape, instrument: int, times: Sequence[int],
 
     Complexity: one pass over the tape up to the latest time.
     """
-    book = Book(synced=bool(tape.header.get("synced_from_start")))
+    reader = L3Book(synced=bool(tape.header.get("synced_from_start")))
+    book = reader.book
     found: dict[int, Touch] = {}
     wanted = sorted(set(times))
     for start, stop in _slices(tape, instrument, wanted):
         if isinstance(stop, Mark):
             found[stop.ts] = _touch(book, stop.ts)
             continue
-        book.apply(tape.batches[:stop], tape.levels, tape.rows, instrument=instrument, start=start)
+        reader.apply(tape.batches[:stop], tape.levels, tape.rows, instrument=instrument, start=start)
         tape.release(start)
         advance(stop)
     return [found[ts] for ts in times]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from apex._core.book import Book
 from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, SIDES, pack, unpack
+from apex._core.l3 import L3Book
 from apex.domain.errors import ConfigError
 from apex.domain.instrument import Instrument, names
 from apex.store.layout import CHUNK_ROWS, Array, row_chunks
@@ -19,7 +19,9 @@ from apex.store.writer import TapeWriter
 
 _LEVEL, _CLEAR, _BEGIN, _GAP, _DOWN = (KINDS[name] for name in (
     "BOOK_LEVEL", "BOOK_CLEAR", "SNAPSHOT_BEGIN", "LINK_GAP", "LINK_DOWN"))
-BOOK_KINDS = [_LEVEL, _CLEAR, _BEGIN, _GAP, _DOWN]
+_ADD = KINDS["ORDER_ADD"]
+BOOK_KINDS = [_LEVEL, _CLEAR, _BEGIN, _GAP, _DOWN,
+              *(KINDS[name] for name in ("ORDER_ADD", "ORDER_MODIFY", "ORDER_DELETE", "ORDER_EXECUTE"))]
 _LOCAL, _VENUE, _LAST = FLAGS["AT_LOCAL"], FLAGS["AT_VENUE"], FLAGS["LAST_IN_BATCH"]
 _MAX = int(np.iinfo(np.int64).max)
 _MIN = int(np.iinfo(np.int64).min)
@@ -74,24 +76,28 @@ class _State:
     """Book of an instrument up to the cut, and the numbers of its last message."""
 
     def __init__(self, synced: bool) -> None:
-        self.book = Book(synced=synced)
+        self.orders = L3Book(synced=synced)
+        self.book = self.orders.book                 # their totals, or the levels of a book without orders
         self.applied = False
         self.sequence = 0
         self.venue, self.next = _MIN, _MAX
 
     def opening(self, number: int, local: int) -> Array:
-        """Rows of a snapshot of the book; of one out of sync, a gap."""
+        """Rows of a snapshot of the book, its orders front first; of one out of sync, a gap."""
         sides = (SIDES["BUY"], SIDES["SELL"]) if self.book.synced else ()
-        levels = [(side, *level) for side in sides for level in self.book.levels(side)]
+        whole = len(self.orders) > 0
+        levels = [(side, ticks, lots, id) for side in sides for ticks, total in self.book.levels(side)
+                  for id, lots in (self.orders.queue(side, ticks) if whole else ((0, total),))]
         rows = np.zeros(1 + len(levels), EVENT_DTYPE)
         rows["ts_local_ns"], rows["sequence"], rows["instrument"] = local, self.sequence, number
-        rows["kind"], rows["flags"] = _LEVEL, _LOCAL | FLAGS["NO_VENUE_TIME"] | FLAGS["SNAPSHOT"]
+        rows["kind"], rows["flags"] = _ADD if whole else _LEVEL, _LOCAL | FLAGS["NO_VENUE_TIME"] | FLAGS["SNAPSHOT"]
         rows["kind"][0], rows["flags"][0] = _BEGIN if self.book.synced else _GAP, _LOCAL | FLAGS["NO_VENUE_TIME"]
         if self.venue > _MIN:
             rows["ts_exchange_ns"] = min(self.venue, self.next)
             rows["flags"] = rows["flags"] & ~np.uint16(FLAGS["NO_VENUE_TIME"]) | np.uint16(_VENUE)
         rows["flags"][-1] |= _LAST
-        for name, column in zip(("side", "price_ticks", "quantity_lots"), zip(*levels, strict=True), strict=False):
+        fields = ("side", "price_ticks", "quantity_lots", "order_id")
+        for name, column in zip(fields, zip(*levels, strict=True), strict=False):
             rows[name][1:] = column
         return rows
 
@@ -109,7 +115,7 @@ def _before(part: Array, low: int, states: list[_State], tape: Tape) -> None:
         if not mine.any():
             continue
         chosen = part[mine]
-        state.book.apply(chosen, tape.levels, tape.rows, instrument=number)
+        state.orders.apply(chosen, tape.levels, tape.rows, instrument=number)
         state.applied = True
         state.sequence = int(chosen["sequence"][-1])
         state.venue = max(state.venue, int(part["ts_exchange_ns"][mine & timed].max(initial=_MIN)))

@@ -18,8 +18,9 @@ from apex.store.tape import Tape
 
 SUFFIXES = (".parquet", ".arrow", ".feather", ".csv")
 GROUP_ROWS = 1 << 18
-PRICED = ("BOOK_LEVEL", "TRADE", "QUOTE", "MARK", "FILL")
-SIZED = ("BOOK_LEVEL", "TRADE", "QUOTE", "FILL")
+ORDERS = ("ORDER_ADD", "ORDER_MODIFY", "ORDER_DELETE", "ORDER_EXECUTE")
+PRICED = ("BOOK_LEVEL", "TRADE", "QUOTE", "MARK", "FILL", *ORDERS)
+SIZED = ("BOOK_LEVEL", "TRADE", "QUOTE", "FILL", *ORDERS)
 _DECIMAL_DIGITS = 38
 _INT64_MAX = np.iinfo(np.int64).max
 

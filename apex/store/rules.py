@@ -15,13 +15,16 @@ _NEVER = np.iinfo(np.int64).min
 _KNOWN_KIND = np.zeros(256, np.bool_)
 _KNOWN_KIND[list(KINDS.values())] = True
 _SIDED = np.zeros(256, np.bool_)
-_SIDED[[KINDS["BOOK_LEVEL"], KINDS["QUOTE"]]] = True
-_SIZED = _SIDED.copy()
+_SIDED[[KINDS["BOOK_LEVEL"], KINDS["QUOTE"], KINDS["ORDER_ADD"]]] = True
+_ORDERS = np.zeros(256, np.bool_)
+_ORDERS[[KINDS[name] for name in ("ORDER_ADD", "ORDER_MODIFY", "ORDER_DELETE", "ORDER_EXECUTE")]] = True
+_SIZED = _SIDED | _ORDERS
 _SIZED[KINDS["TRADE"]] = True
 _UNKNOWN_FLAGS = 0xFFFF & ~sum(FLAGS.values())
 _LAST, _SNAPSHOT, _AT_LOCAL = FLAGS["LAST_IN_BATCH"], FLAGS["SNAPSHOT"], FLAGS["AT_LOCAL"]
 _AT_VENUE, _NO_TIME = FLAGS["AT_VENUE"], FLAGS["NO_VENUE_TIME"]
 _TRADE, _LEVEL, _BEGIN = KINDS["TRADE"], KINDS["BOOK_LEVEL"], KINDS["SNAPSHOT_BEGIN"]
+_ADD, _EXECUTE = KINDS["ORDER_ADD"], KINDS["ORDER_EXECUTE"]
 
 
 class Violation(NamedTuple):
@@ -37,15 +40,17 @@ WORDS = {
     "instrument": "an instrument index lies outside the table",
     "kind": "an unknown event kind",
     "flags": "unknown flags, or a venue time where NO_VENUE_TIME says there is none",
-    "side": "an unknown side, or a book level or quote without one",
+    "side": "an unknown side, or a book level, quote or new order without one",
     "quantity": "a negative quantity, or one beyond 2^60 lots",
-    "trade_quantity": "a trade of no quantity",
+    "trade_quantity": "a trade, a new order or an execution of no quantity",
+    "order": "an order without an id",
+    "mixed_book": "levels and orders in the book of one instrument",
     "price": "a price beyond 2^60 ticks",
     "padding": "padding that is not zero",
     "row_of_batch": "a row that disagrees with its batch",
     "local_time": "local time goes back within an instrument",
     "unclosed_message": "a message without LAST_IN_BATCH",
-    "snapshot_without_levels": "a snapshot that no level follows",
+    "snapshot_without_levels": "a snapshot that no level and no order follows",
     "venue_order": "the venue order is not the stable order of venue time",
     "row_count": "the number of rows is not the header's",
     "header": "the header's summary is not what the rows give",
@@ -70,6 +75,7 @@ class Rules:
         self._local = np.full(instruments, _NEVER, np.int64)
         self._open = np.zeros(instruments, np.bool_)
         self._begun = np.zeros(instruments, np.bool_)
+        self._holds = {False: np.zeros(instruments, np.bool_), True: np.zeros(instruments, np.bool_)}
 
     def check(self, batches: Array, levels: Array, rows: Array) -> list[Violation]:
         """Check a chunk; `levels` and `rows` are exactly those of its batches.
@@ -81,6 +87,7 @@ class Rules:
         if not any(v.rule in ("tiling", "instrument") for v in found):
             self._levels(found, batches, levels)
             self._rows(found, batches, rows)
+            self._books(found, batches)
             self._order(found, batches)
         self.batches += len(batches)
         self.levels += len(levels)
@@ -122,6 +129,7 @@ class Rules:
         mine = np.flatnonzero(batches["encoding"] == ENCODINGS["LEVELS"])
         owner = np.repeat(mine, batches["count"][mine])
         kind = batches["kind"][owner]
+        self._note(found, "order", _ORDERS[kind], owner)  # a level holds no id
         self._sizes(found, kind, levels["side"], levels["quantity_lots"], owner)
         self._note(found, "padding", (levels["pad0"] != 0) | (levels["pad1"] != 0), owner)
 
@@ -131,6 +139,7 @@ class Rules:
         mine = np.flatnonzero(batches["encoding"] == ENCODINGS["ROWS"])
         owner = np.repeat(mine, batches["count"][mine])
         self._sizes(found, rows["kind"], rows["side"], rows["quantity_lots"], owner)
+        self._note(found, "order", _ORDERS[rows["kind"]] & (rows["order_id"] == 0), owner)
         self._note(found, "price", np.abs(rows["price_ticks"]) > LIMIT, owner)
         last = np.zeros(len(rows), np.bool_)
         last[np.cumsum(batches["count"][mine], dtype=np.int64) - 1] = True
@@ -144,7 +153,17 @@ class Rules:
         sized = _SIZED[kind]
         self._note(found, "side", (side > max(SIDES.values())) | ((side == 0) & _SIDED[kind]), owner)
         self._note(found, "quantity", sized & ((lots < 0) | (lots > LIMIT)), owner)
-        self._note(found, "trade_quantity", (kind == _TRADE) & (lots == 0), owner)
+        needs_lots = (kind == _TRADE) | (kind == _ADD) | (kind == _EXECUTE)
+        self._note(found, "trade_quantity", needs_lots & (lots == 0), owner)
+
+    def _books(self, found: list[Violation], batches: Array) -> None:
+        """A book is made of levels or of orders."""
+        orders = _ORDERS[batches["kind"]]
+        for is_orders, mine in ((False, batches["kind"] == _LEVEL), (True, orders)):
+            self._holds[is_orders][batches["instrument"][mine]] = True
+        both = self._holds[False] & self._holds[True]
+        if both.any():
+            self._note(found, "mixed_book", both[batches["instrument"]] & (orders | (batches["kind"] == _LEVEL)))
 
     def _order(self, found: list[Violation], batches: Array) -> None:
         """What follows what, within each instrument, in local order."""
@@ -173,6 +192,6 @@ class Rules:
         self._open[owners] = opened[ends]
         was_begun = np.concatenate(([False], begins[:-1]))
         was_begun[starts] = self._begun[owners]
-        follows = (kind == _LEVEL) & ((flags & _SNAPSHOT) != 0)
+        follows = ((kind == _LEVEL) | (kind == _ADD)) & ((flags & _SNAPSHOT) != 0)
         self._note(found, "snapshot_without_levels", was_begun & ~follows, at)
         self._begun[owners] = begins[ends]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from apex._core.events import ENCODINGS, EVENT_DTYPE, unpack
+from apex._core.events import ENCODINGS, EVENT_DTYPE, KINDS, unpack
 from apex.domain.errors import InputError
 from apex.domain.instrument import Instrument
 from apex.store.layout import (
@@ -30,6 +30,7 @@ from apex.store.writer import TapeWriter
 
 __all__ = ["Tape", "TapeWriter", "content_hash"]
 
+_ORDERS = [KINDS[name] for name in ("ORDER_ADD", "ORDER_MODIFY", "ORDER_DELETE", "ORDER_EXECUTE")]
 _RELEASE_BATCHES = 1 << 14
 _NEAR = 1 << 12
 """Batches looked at for the place of one in a section."""
@@ -89,6 +90,16 @@ class Tape:
             os.close(fd)
         mapped.madvise(mmap.MADV_SEQUENTIAL)
         return cls(path, header, mapped)
+
+    def order_books(self) -> set[int]:
+        """Instruments whose books are made of orders, not of levels. One pass over the batches where there are any."""
+        if not any(name.startswith("ORDER_") for name in self.header["kinds"]):
+            return set()
+        found: set[int] = set()
+        for start in range(0, len(self.batches), CHUNK_ROWS):
+            part = self.batches[start:start + CHUNK_ROWS]
+            found.update(np.unique(part["instrument"][np.isin(part["kind"], _ORDERS)]).tolist())
+        return found
 
     def _section(self, name: str) -> Array:
         place = self.header["sections"][name]

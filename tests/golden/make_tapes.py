@@ -1,7 +1,7 @@
-"""Makes the golden tape of the current format version: python -m tests.golden.make_tapes
+"""Makes the golden tapes of the current format version: python -m tests.golden.make_tapes
 
-Its rows are written out by hand, one message of every kind, so that they never depend on a generator. A golden tape is
-made once for each version and kept; this refuses to make one that is there.
+Their rows are written out by hand, one message of every kind, so that they never depend on a generator. A golden tape
+is made once for each version and kept, one more where kinds come to a version later; this makes none that is there.
 """
 
 from __future__ import annotations
@@ -67,12 +67,27 @@ MESSAGES: list[tuple[str, int, int, int, int, int, list[tuple[int, int, int, int
     ("CONTROLS", 80, 0, 0, 0, UNTIMED | LAST, [(0, 0, 0, 3)]),
     ("LINK_DOWN", 90, 0, 0, 0, UNTIMED | LAST, [(0, 0, 0, 0)]),
 ]
+ORDERS: list[tuple[str, int, int, int, int, int, list[tuple[int, int, int, int]]]] = [
+    # the same, with the order's id in the place of aux
+    ("SNAPSHOT_BEGIN", 0, 100, 1, 0, BOTH, [(0, 0, 0, 0)]),
+    ("ORDER_ADD", 0, 100, 1, 0, BOTH | FLAGS["SNAPSHOT"] | LAST, [(1, 618_002, 5, 7), (2, 618_004, 6, 2**63 - 1)]),
+    ("ORDER_ADD", 1, 110, 2, 0, BOTH | FLAGS["SNAPSHOT"] | LAST, [(1, 618_001, 4, 8)]),
+    ("ORDER_ADD", 2, 120, 3, 0, BOTH | LAST, [(1, 618_002, 9, 9)]),
+    ("ORDER_EXECUTE", 3, 130, 4, 0, BOTH | LAST, [(1, 618_002, 2, 7)]),
+    ("TRADE", 4, 140, 5, 0, BOTH, [(2, 618_002, 3, 0)]),
+    ("ORDER_EXECUTE", 4, 140, 5, 0, BOTH | FLAGS["KEEPS_BOOK"] | LAST, [(1, 618_002, 3, 7)]),
+    ("ORDER_DELETE", 5, 150, 6, 0, BOTH | LAST, [(1, 618_002, 3, 7), (1, 618_001, 0, 8)]),
+    ("ORDER_MODIFY", 6, 145, 7, 0, BOTH | LAST, [(1, 618_003, 4, 9)]),
+    ("ORDER_EXECUTE", 7, 160, 8, 0, BOTH | FLAGS["NOT_MARKET"] | LAST, [(2, 618_004, 1, 2**63 - 1)]),
+]
+TAPES = {"": MESSAGES, "-orders": ORDERS}
+"""What a golden tape is called besides its version, and its messages."""
 
 
-def rows() -> NDArray[Any]:
-    """The messages as canonical rows."""
+def rows(which: str = "") -> NDArray[Any]:
+    """The messages of a golden tape as canonical rows."""
     made = []
-    for kind, local, venue, sequence, instrument, flags, entries in MESSAGES:
+    for kind, local, venue, sequence, instrument, flags, entries in TAPES[which]:
         for number, (side, price, quantity, aux) in enumerate(entries, 1):
             row = np.zeros((), EVENT_DTYPE)
             row["ts_local_ns"], row["ts_exchange_ns"] = START + local, START + venue if venue else 0
@@ -80,23 +95,21 @@ def rows() -> NDArray[Any]:
             row["side"], row["price_ticks"], row["quantity_lots"], row["aux"] = side, price, quantity, aux
             row["flags"] = flags if number == len(entries) else flags & ~LAST
             row["order_id"] = 2**54 + 1 if kind in ("ACK", "REJECT", "FILL", "CANCELED", "EXPIRED") else 0
+            if kind.startswith("ORDER_"):
+                row["order_id"], row["aux"] = aux, 0
             made.append(row)
     return np.array(made, EVENT_DTYPE)
 
 
-def write(path: Path) -> None:
+def write(path: Path, which: str = "") -> None:
     """The tape, as the current writer writes it."""
     with TapeWriter(path, INSTRUMENTS, source="golden", seed=7) as tape:
-        tape.append(*pack(rows()))
+        tape.append(*pack(rows(which)))
 
 
-def main() -> int:
-    """Make what is missing: the tape, its rows as CSV, and what else a reader must find."""
-    path = FOLDER / f"v{VERSION}.tape"
-    if path.exists():
-        sys.stderr.write(f"{path} is there: a golden tape is made once for each version\n")
-        return 1
-    write(path)
+def _make(path: Path, which: str) -> None:
+    """The tape, its rows as CSV, and what else a reader must find."""
+    write(path, which)
     with Tape.open(path) as tape:
         with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream, lineterminator="\n")
@@ -106,7 +119,17 @@ def main() -> int:
         found = {"content_hash": tape.content_hash, "touches": final,
                  "header": {k: v for k, v in tape.header.items() if k not in ("sections", "content_hash")}}
         path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 0
+
+
+def main() -> int:
+    """Make what is missing."""
+    missing = {FOLDER / f"v{VERSION}{which}.tape": which for which in TAPES}
+    missing = {path: which for path, which in missing.items() if not path.exists()}
+    for path, which in missing.items():
+        _make(path, which)
+    if not missing:
+        sys.stderr.write(f"all of version {VERSION} are there: a golden tape is made once for each version\n")
+    return 0 if missing else 1
 
 
 if __name__ == "__main__":
