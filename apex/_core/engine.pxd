@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from apex._core.book cimport BookData
 from apex._core.events cimport Batch, Event, Level, OrderCommand
+from apex._core.l3 cimport L3Data
 from apex._core.ledger cimport Ledger, int128
 from apex._core.risk cimport DenyReason, RiskFacts, RiskGate
 from apex._core.signals cimport Signals
@@ -73,6 +74,7 @@ cdef struct MarkRow:             # one a grid step and instrument
 
 cdef struct LocalSide:           # what we know of one instrument
     BookData* book
+    L3Data* l3                   # the orders whose totals `book` is; NULL until the first ORDER_ row
     int64_t book_ts_ns           # last depth message
     int64_t mid2                 # last valid bid + ask
     int64_t open_buy_lots, open_sell_lots
@@ -140,6 +142,8 @@ cdef class Engine:
     cdef int64_t fill_count, fill_capacity
     cdef EquityRow* equity
     cdef MarkRow* marks
+    cdef int64_t* quiet              # steps after each row of equity in which nothing changed
+    cdef int64_t quiet_step_ns
     cdef int64_t equity_count, equity_capacity
     cdef Timer* timers
     cdef int timer_count
@@ -163,7 +167,12 @@ cdef class Engine:
     cdef int on_reply(self, const Event* event) except -1
     cdef int on_timers(self, int64_t now) except -1
     cdef int on_grid(self, int64_t now) except -1
+    cdef int on_quiet_grid(self, int64_t count, int64_t step_ns) except -1
+    cdef int _grid_room(self) except -1
     cdef int _trades(self, int instrument, const Batch* batch, const Level* level, const Event* row) except -1
+    cdef int _trade(self, int instrument, int side, int64_t ticks, int64_t lots, int64_t venue_ns) except -1
+    cdef int _clear(self, LocalSide* side, const Batch* batch, const Level* level, const Event* row) except -1
+    cdef int _orders(self, int instrument, const Batch* batch, const Event* row) except -1
     cdef int _message_end(self, int instrument) except -1
     cdef int _moves(self, int instrument, int64_t mid2) except -1
     cdef int _signals(self, int instrument, uint32_t dirty) except -1

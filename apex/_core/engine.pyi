@@ -242,7 +242,8 @@ class Engine:
     def tables(self, copy: bool = True) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Orders, fills, equity (grid) and marks (grid x instruments) as structured arrays.
 
-        Without `copy` they are the engine's own memory: good while it lives and is not driven on.
+        Without `copy` orders and fills, mostly the rest too, are the engine's own memory: good while it lives and is
+        not driven on.
         """
     def _check(self) -> None:
         """Walk every invariant of working orders and ledger; AssertionError names the first that does not hold."""

@@ -16,11 +16,12 @@ from apex._core.book cimport (
     book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, GTC, GTX, IOC,
-    LAST_IN_BATCH, LEVELS, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, PLACE, REJECT, SELL,
-    SNAPSHOT_BEGIN, TIMER, TRADE,
+    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, GTC, GTX, IOC, KEEPS_BOOK,
+    LAST_IN_BATCH, LEVELS, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, ORDER_ADD, ORDER_EXECUTE, PLACE,
+    REJECT, ROWS, SELL, SNAPSHOT_BEGIN, TIMER, TRADE,
 )
 from apex._core.features cimport Features
+from apex._core.l3 cimport L3Change, l3_apply, l3_clear, l3_clear_to, l3_free, l3_new
 from apex._core.ledger cimport Position, apex_fits, apex_mul2, apex_saturate, int128
 from apex._core.risk cimport ALLOWED
 from apex._core.signals cimport DIRTY_BOOK, DIRTY_TRADE
@@ -137,6 +138,7 @@ cdef class Engine:
     def __dealloc__(self):
         if self.local != NULL:
             for i in range(self.count):
+                l3_free(self.local[i].l3)
                 if self.local[i].book != NULL:
                     book_free(self.local[i].book)
                 free(self.local[i].active)
@@ -147,6 +149,7 @@ cdef class Engine:
         free(self.fills)
         free(self.equity)
         free(self.marks)
+        free(self.quiet)
 
     def __init__(self, int count, Ledger ledger not None, RiskGate gate not None, Signals signals not None,
                  list features not None, compat=False, synced=(), grids=(), cash=0):
@@ -218,21 +221,16 @@ cdef class Engine:
             if not batch.flags & NOT_MARKET and (self.bar_count or self.uses_features):
                 self._trades(instrument, batch, level, row)
                 side.dirty |= DIRTY_TRADE
+        elif ORDER_ADD <= batch.kind <= ORDER_EXECUTE:
+            if side.synced and batch.encoding == ROWS:
+                self._orders(instrument, batch, row)
         elif batch.kind == BOOK_CLEAR:
-            for i in range(batch.count):
-                if batch.flags & CLEAR_TO:
-                    if batch.encoding == LEVELS:
-                        book_clear_to(book, level[i].side, level[i].price_ticks, self.compat)
-                    else:
-                        book_clear_to(book, row[i].side, row[i].price_ticks, self.compat)
-                elif batch.encoding == LEVELS:
-                    book_clear(book, level[i].side)
-                else:
-                    book_clear(book, row[i].side)
-            book_end_message(book)
-            side.dirty |= DIRTY_BOOK
+            self._clear(side, batch, level, row)
         elif batch.kind == SNAPSHOT_BEGIN:
-            book_clear(book, 0)
+            if side.l3 != NULL:
+                l3_clear(side.l3, 0)
+            else:
+                book_clear(book, 0)
             side.synced = True
             side.dirty |= DIRTY_BOOK
             if self.uses_features:
@@ -252,21 +250,68 @@ cdef class Engine:
 
     cdef int _trades(self, int instrument, const Batch* batch, const Level* level, const Event* row) except -1:
         """Market trades, for bars and features."""
-        cdef Event trade
         cdef uint32_t i
-        cdef int bar
         for i in range(batch.count):
             if batch.encoding == LEVELS:
-                trade.side, trade.price_ticks, trade.quantity_lots = (
-                    level[i].side, level[i].price_ticks, level[i].quantity_lots)
+                self._trade(instrument, level[i].side, level[i].price_ticks, level[i].quantity_lots,
+                            batch.ts_exchange_ns)
             else:
-                trade = row[i]
-            for bar in range(self.bar_count):
-                if self.bars[bar].instrument == instrument:
-                    _bar_trade(&self.bars[bar], trade.side, trade.price_ticks, trade.quantity_lots, self.now)
-            if self.uses_features:
-                (<Features> self.features[instrument]).on_trade(
-                    trade.side, trade.price_ticks, trade.quantity_lots, self.now, batch.ts_exchange_ns)
+                self._trade(instrument, row[i].side, row[i].price_ticks, row[i].quantity_lots, batch.ts_exchange_ns)
+        return 0
+
+    cdef int _trade(self, int instrument, int side, int64_t ticks, int64_t lots, int64_t venue_ns) except -1:
+        """One market trade; `side` is the aggressor's."""
+        cdef int bar
+        for bar in range(self.bar_count):
+            if self.bars[bar].instrument == instrument:
+                _bar_trade(&self.bars[bar], side, ticks, lots, self.now)
+        if self.uses_features:
+            (<Features> self.features[instrument]).on_trade(side, ticks, lots, self.now, venue_ns)
+        return 0
+
+    cdef int _clear(self, LocalSide* side, const Batch* batch, const Level* level, const Event* row) except -1:
+        """The rows of a BOOK_CLEAR message."""
+        cdef uint32_t i
+        cdef int which
+        cdef int64_t ticks
+        for i in range(batch.count):
+            which = level[i].side if batch.encoding == LEVELS else row[i].side
+            ticks = level[i].price_ticks if batch.encoding == LEVELS else row[i].price_ticks
+            if side.l3 != NULL:
+                if batch.flags & CLEAR_TO and not self.compat:      # hftbacktest clears the side
+                    l3_clear_to(side.l3, which, ticks)
+                else:
+                    l3_clear(side.l3, which)
+            elif batch.flags & CLEAR_TO:
+                book_clear_to(side.book, which, ticks, self.compat)
+            else:
+                book_clear(side.book, which)
+        book_end_message(side.book)
+        side.dirty |= DIRTY_BOOK
+        return 0
+
+    cdef int _orders(self, int instrument, const Batch* batch, const Event* row) except -1:
+        """One market-by-order message: into the orders' book, whose totals are the instrument's L2 book."""
+        cdef LocalSide* side = &self.local[instrument]
+        cdef L3Change change
+        cdef uint32_t i
+        if side.l3 == NULL:
+            side.l3 = l3_new(side.book, self.compat)
+            if side.l3 == NULL:
+                raise MemoryError(f"no memory for the orders of instrument {instrument}")
+        for i in range(batch.count):
+            l3_apply(side.l3, &row[i], &change)
+            if batch.kind == ORDER_EXECUTE and not batch.flags & (KEEPS_BOOK | NOT_MARKET) and (
+                    self.bar_count or self.uses_features):
+                self._trade(instrument, SELL if (row[i].side or change.side) == BUY else BUY, row[i].price_ticks,
+                            row[i].quantity_lots, batch.ts_exchange_ns)
+                side.dirty |= DIRTY_TRADE
+        if side.l3.failed:
+            raise MemoryError(f"the orders of instrument {instrument}: no memory, or a level beyond 2^63 lots")
+        if batch.kind != ORDER_EXECUTE or not batch.flags & KEEPS_BOOK:
+            book_end_message(side.book)
+            side.book_ts_ns = self.now
+            side.dirty |= DIRTY_BOOK
         return 0
 
     cdef int _message_end(self, int instrument) except -1:
@@ -360,19 +405,15 @@ cdef class Engine:
         cdef EquityRow* row
         cdef int i
         cdef int128 gross = 0, exposure = 0, fees = 0, spread = 0
-        cdef int64_t value
+        cdef int64_t value, last = self.equity_count - 1
         cdef Position* p
-        if self.equity_count and self.equity[self.equity_count - 1].ts_ns == now:
-            self.equity_count -= 1                      # one row a time: the last word counts
+        if self.equity_count and self.equity[last].ts_ns + self.quiet[last] * self.quiet_step_ns == now:
+            if self.quiet[last]:                        # one row a time: the last word counts
+                self.quiet[last] -= 1
+            else:
+                self.equity_count -= 1
         if self.equity_count == self.equity_capacity:
-            self.equity_capacity = max(1024, 2 * self.equity_capacity)
-            row = <EquityRow*> realloc(self.equity, self.equity_capacity * sizeof(EquityRow))
-            if row == NULL:
-                raise MemoryError("no memory for the equity curve")
-            self.equity = row
-            self.marks = <MarkRow*> realloc(self.marks, self.equity_capacity * max(self.count, 1) * sizeof(MarkRow))
-            if self.marks == NULL:
-                raise MemoryError("no memory for the equity curve")
+            self._grid_room()
         for i in range(self.count):
             p = &self.ledger.positions[i]
             gross = gross + self.ledger.gross_pnl(i, self.local[i].mid2)
@@ -382,6 +423,7 @@ cdef class Engine:
             exposure = exposure + (value if value > 0 else -value)
             self.marks[self.equity_count * self.count + i].lots = p.lots
             self.marks[self.equity_count * self.count + i].mid2 = self.local[i].mid2 if self.local[i].has_mid else 0
+        self.quiet[self.equity_count] = 0
         row = &self.equity[self.equity_count]
         row.ts_ns, row.net = now, apex_saturate(gross - fees)
         row.gross, row.fees = apex_saturate(gross), apex_saturate(fees)
@@ -389,6 +431,27 @@ cdef class Engine:
         self.equity_count += 1
         self.now = max(self.now, now)
         self._roll(row.net)
+        return 0
+
+    cdef int on_quiet_grid(self, int64_t count, int64_t step_ns) except -1:
+        """So many more steps of the curve after its last row, in which nothing happened."""
+        self.quiet[self.equity_count - 1] = count
+        self.quiet_step_ns = step_ns
+        self.now = self.equity[self.equity_count - 1].ts_ns + count * step_ns
+        self._roll(self.equity[self.equity_count - 1].net)
+        return 0
+
+    cdef int _grid_room(self) except -1:
+        cdef int64_t room = max(1024, 2 * self.equity_capacity)
+        cdef void* equity = realloc(self.equity, room * sizeof(EquityRow))
+        cdef void* marks = realloc(self.marks, room * max(self.count, 1) * sizeof(MarkRow))
+        cdef void* quiet = realloc(self.quiet, room * sizeof(int64_t))
+        self.equity = <EquityRow*> equity if equity != NULL else self.equity
+        self.marks = <MarkRow*> marks if marks != NULL else self.marks
+        self.quiet = <int64_t*> quiet if quiet != NULL else self.quiet
+        if equity == NULL or marks == NULL or quiet == NULL:
+            raise MemoryError("no memory for the equity curve")
+        self.equity_capacity = room
         return 0
 
     cdef int _roll(self, int64_t equity) noexcept nogil:
@@ -676,11 +739,16 @@ cdef class Engine:
 
     def tables(self, bint copy=True):
         """Orders, fills, equity and marks as structured arrays; see engine.pyi."""
+        equity = _table(EQUITY_DTYPE, self.equity, self.equity_count, copy)
         marks = _table(MARK_DTYPE, self.marks, self.equity_count * self.count, copy)
+        marks = marks.reshape(self.equity_count, self.count)
+        again = 1 + _table(np.dtype(np.int64), self.quiet, self.equity_count, False)
+        if (again > 1).any():
+            step = np.arange(again.sum()) - np.repeat(np.cumsum(again) - again, again)
+            equity, marks = np.repeat(equity, again), np.repeat(marks, again, axis=0)
+            equity["ts_ns"] += step * self.quiet_step_ns
         return (_table(ORDER_DTYPE, self.orders, self.order_count, copy),
-                _table(FILL_DTYPE, self.fills, self.fill_count, copy),
-                _table(EQUITY_DTYPE, self.equity, self.equity_count, copy),
-                marks.reshape(self.equity_count, self.count))
+                _table(FILL_DTYPE, self.fills, self.fill_count, copy), equity, marks)
 
     def _check(self):
         """Walk every invariant of the working orders; see engine.pyi."""

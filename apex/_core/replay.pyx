@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from apex._core.engine cimport Engine
-from apex._core.events cimport AT_LOCAL, AT_VENUE, LEVELS, Batch, Event, Level
+from apex._core.events cimport AT_LOCAL, AT_VENUE, LEVELS, ORDER_ADD, ORDER_EXECUTE, ROWS, Batch, Event, Level
+from apex._core.l3 cimport L3Data, l3_ask_ahead
 from apex._core.simvenue cimport SimVenue
 
 cdef int64_t NEVER = 9223372036854775807
@@ -13,6 +14,12 @@ cdef enum:
     LOCAL_REPLY = 1
     VENUE_DATA = 2
     VENUE_REQUEST = 3
+
+
+cdef inline void _ask_ahead(const L3Data* l3, const Batch* batch, const Event* rows) noexcept nogil:
+    """Fetch the order of a coming message early."""
+    if l3 != NULL and ORDER_ADD <= batch.kind <= ORDER_EXECUTE and batch.encoding == ROWS:
+        l3_ask_ahead(l3, rows[batch.first].order_id)
 
 
 cdef class ReplayDriver:
@@ -118,6 +125,7 @@ cdef class ReplayDriver:
             ts = s.batches[s.local_at].ts_local_ns + self.shift
             if ts > self.stop_ns:
                 ts = NEVER
+            _ask_ahead(self.engine.local[stream].l3, &s.batches[s.local_at], s.rows)
         self.times[self._slot(LOCAL_DATA, stream)] = ts
 
     cdef void _next_venue(self, int stream) noexcept:
@@ -131,6 +139,7 @@ cdef class ReplayDriver:
                 ts = batch.ts_exchange_ns
                 if ts > self.stop_ns:
                     ts = NEVER
+                _ask_ahead((<SimVenue> self.venues[stream]).l3, batch, s.rows)
                 break
             s.venue_at += 1
         self.times[self._slot(VENUE_DATA, stream)] = ts
@@ -198,7 +207,7 @@ cdef class ReplayDriver:
         """
         cdef Engine engine = self.engine
         cdef int64_t* times = self.times
-        cdef int64_t best, timer, done = 0, sent
+        cdef int64_t best, timer, done = 0, sent, until
         cdef int q, chosen, kind, stream, queues = 4 * self.count
         while done < batches_max:
             best = times[0]
@@ -223,6 +232,12 @@ cdef class ReplayDriver:
                         self.grid_next = self.grid_next + self.grid_ns if timer <= self.end_ns else NEVER
                     if engine.timer_next == timer:
                         engine.on_timers(timer)
+                    else:
+                        until = min(min(best, engine.timer_next) - 1, self.end_ns)
+                        if self.grid_next <= until:
+                            until = (until - self.grid_next) // self.grid_ns + 1
+                            engine.on_quiet_grid(until, self.grid_ns)
+                            self.grid_next += until * self.grid_ns
                     if engine.sent != sent:
                         self._refresh_all()
                     done += 1
@@ -230,8 +245,10 @@ cdef class ReplayDriver:
                 if best == NEVER:
                     self._finish()
                     return True
-            kind = chosen & 3 if self.compat else chosen // self.count
-            stream = chosen >> 2 if self.compat else chosen % self.count
+            if self.compat or self.count == 1:              # one instrument: both layouts are the same
+                kind, stream = chosen & 3, chosen >> 2
+            else:
+                kind, stream = chosen // self.count, chosen % self.count
             if kind == VENUE_DATA:
                 done += self._venue_run(stream, best)
                 continue

@@ -5,7 +5,8 @@ from libc.stdlib cimport calloc, free
 
 from apex._core.engine cimport Engine
 from apex._core.events cimport (
-    AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, LAST_IN_BATCH, LEVELS, NOT_MARKET, TRADE, Batch, Event, Level,
+    AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, NOT_MARKET, ORDER_ADD, ORDER_EXECUTE, TRADE,
+    Batch, Event, Level,
 )
 from apex._core.features cimport Features
 
@@ -86,6 +87,7 @@ cdef class Sampler:
         """Go on until the arrays are full or the tape is over; see sampler.pyi."""
         cdef int64_t size = ts.shape[0], n = 0
         cdef int count = self.engine.count, i
+        cdef bint order, traded
         cdef const Batch* batch
         if size < count or instruments.shape[0] != size or values.shape[0] != size or (
                 values.shape[1] != self.feature_count):
@@ -108,10 +110,15 @@ cdef class Sampler:
             self.end = batch.ts_local_ns
             self.engine.on_batch(i, batch, self.levels, self.rows, batch.ts_local_ns)
             self.at += 1
-            if self.moment == GRID or not batch.flags & LAST_IN_BATCH or batch.flags & NOT_MARKET:
+            order = ORDER_ADD <= batch.kind <= ORDER_EXECUTE
+            if self.moment == GRID or not batch.flags & LAST_IN_BATCH or (batch.flags & NOT_MARKET and not order):
                 continue
-            if batch.kind == TRADE or (self.moment == MESSAGE and self.engine.local[i].synced and (
-                    batch.kind == BOOK_LEVEL or batch.kind == BOOK_CLEAR)):
+            traded = batch.kind == TRADE or (
+                batch.kind == ORDER_EXECUTE and self.engine.local[i].synced
+                and not batch.flags & (KEEPS_BOOK | NOT_MARKET))
+            if traded or (self.moment == MESSAGE and self.engine.local[i].synced and (
+                    batch.kind == BOOK_LEVEL or batch.kind == BOOK_CLEAR
+                    or (order and not batch.flags & KEEPS_BOOK))):
                 self._record(i, batch.ts_local_ns, &ts[n], &instruments[n], &values[n, 0])
                 n += 1
         return n

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from apex._core.book cimport BookData
 from apex._core.events cimport Batch, Event, Level, OrderCommand
+from apex._core.l3 cimport L3Data
 from apex._core.risk cimport Gateway
 
 cdef enum QueueKind:
@@ -12,6 +13,7 @@ cdef enum QueueKind:
     POWER_PROB3 = 3
     LOG_PROB = 4
     LOG_PROB2 = 5
+    FIFO = 6                 # by the venue's own queues: order-by-order tapes only
 
 cdef enum VenueReason:       # aux of REJECT, CANCELED and EXPIRED
     VENUE_OK = 0
@@ -22,7 +24,7 @@ cdef enum VenueReason:       # aux of REJECT, CANCELED and EXPIRED
     VENUE_UNSYNCED = 5
     VENUE_FULL = 6
     CANCELED_BY_US = 7
-    CLEARED = 8
+    CLEARED = 8              # with its side of the venue's book
 
 cdef struct VenueOrder:
     uint64_t id
@@ -33,6 +35,7 @@ cdef struct VenueOrder:
     double front             # quantity ahead of us, raw
     double traded            # trades since the level's last change, raw
     double careful           # the risk-averse front, kept beside every model
+    uint64_t entered         # fifo: orders of the venue's book with a higher number stand behind it
     uint8_t side
     uint8_t tif
     uint8_t done             # compat: filled exactly but kept, as upstream does
@@ -59,6 +62,7 @@ cdef struct Response:
 
 cdef class SimVenue:
     cdef BookData* book
+    cdef L3Data* l3                  # the orders whose totals `book` is; NULL until the first ORDER_ row
     cdef Latency latency
     cdef VenueOrder* orders          # compat: time priority; strict: side, price, time
     cdef int32_t order_count
@@ -86,7 +90,7 @@ cdef class SimVenue:
     cdef void _levels(self, int64_t ts, const Level* levels, uint64_t count, bint compat) noexcept nogil
     cdef void _level(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef void _trade(self, int64_t ts, int side, int64_t ticks, int64_t lots) noexcept nogil
-    cdef void _clear(self, int side, int64_t ticks, bint to) noexcept nogil
+    cdef void _clear(self, int64_t ts, int side, int64_t ticks, bint to, bint ends) noexcept nogil
     cdef void _depth(self, int side, int64_t ticks, double before, double after) noexcept nogil
     cdef inline int64_t _reach(self, int side, int64_t best, int64_t ticks) noexcept nogil
     cdef void _crossed(self, int64_t ts, int side, int64_t before) noexcept nogil

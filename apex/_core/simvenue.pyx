@@ -16,10 +16,10 @@ from apex._core.book cimport (
 )
 from apex._core.events cimport (
     ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
-    IOC, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC, PLACE,
-    REJECT, SELL,
-    SNAPSHOT_BEGIN, TRADE,
+    IOC, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC,
+    ORDER_ADD, ORDER_EXECUTE, ORDER_MODIFY, PLACE, REJECT, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, TRADE,
 )
+from apex._core.l3 cimport NO_ORDER, L3Change, l3_apply, l3_clear, l3_clear_to, l3_find, l3_free, l3_new
 
 cdef enum:
     ORDERS_MAX = 4096        # resting orders of ours
@@ -28,7 +28,7 @@ cdef enum:
 
 QUEUES = {
     "risk-averse": RISK_AVERSE, "power-prob": POWER_PROB, "power-prob2": POWER_PROB2, "power-prob3": POWER_PROB3,
-    "log-prob": LOG_PROB, "log-prob2": LOG_PROB2,
+    "log-prob": LOG_PROB, "log-prob2": LOG_PROB2, "fifo": FIFO,
 }
 VENUE_REASONS = {
     VENUE_OK: "", POST_ONLY_WOULD_CROSS: "post_only_would_cross", NO_LIQUIDITY: "no_liquidity",
@@ -118,6 +118,7 @@ cdef class SimVenue:
         self._range()
 
     def __dealloc__(self):
+        l3_free(self.l3)
         if self.book:
             book_free(self.book)
         free(self.orders)
@@ -184,7 +185,7 @@ cdef class SimVenue:
                     self._level(ts, row.side, row.price_ticks, row.quantity_lots)
             book_end_message(self.book)
         elif batch.kind == TRADE:
-            if self.order_count == 0 or (batch.flags & NOT_MARKET and not self.compat):
+            if self.order_count == 0 or (batch.flags & NOT_MARKET and not self.compat) or self.queue == FIFO:
                 return
             for i in range(batch.count):
                 if batch.encoding == LEVELS:
@@ -193,27 +194,40 @@ cdef class SimVenue:
                 else:
                     row = rows + batch.first + i
                     self._trade(ts, row.side, row.price_ticks, row.quantity_lots)
+        elif ORDER_ADD <= batch.kind <= ORDER_EXECUTE:
+            if self.synced and batch.encoding == ROWS:
+                venue_orders(self, ts, rows + batch.first, batch.count)
         elif batch.kind == BOOK_CLEAR:
             for i in range(batch.count):
                 if batch.encoding == LEVELS:
                     level = levels + batch.first + i
-                    self._clear(level.side, level.price_ticks, batch.flags & CLEAR_TO)
+                    self._clear(ts, level.side, level.price_ticks, batch.flags & CLEAR_TO, True)
                 else:
                     row = rows + batch.first + i
-                    self._clear(row.side, row.price_ticks, batch.flags & CLEAR_TO)
+                    self._clear(ts, row.side, row.price_ticks, batch.flags & CLEAR_TO, True)
             book_end_message(self.book)
         elif batch.kind == SNAPSHOT_BEGIN:
-            self._clear(0, 0, False)
+            self._clear(ts, 0, 0, False, self.compat)
             self.synced = True
         elif batch.kind == LINK_GAP or batch.kind == LINK_DOWN:
             self.synced = False
 
-    cdef void _clear(self, int side, int64_t ticks, bint to) noexcept nogil:
-        if to:
-            book_clear_to(self.book, side, ticks, self.compat)
-        else:
-            book_clear(self.book, side)
+    cdef void _clear(self, int64_t ts, int side, int64_t ticks, bint to, bint ends) noexcept nogil:
+        """Clear a side, or both, `to` a price or whole; `ends`: orders that stand in the venue's own queues go with it."""
         cdef int32_t i = 0
+        if self.queue == FIFO and self.compat:
+            to = False                               # as hftbacktest does
+        if self.l3 == NULL:
+            if to:
+                book_clear_to(self.book, side, ticks, self.compat)
+            else:
+                book_clear(self.book, side)
+        elif to:
+            l3_clear_to(self.l3, side, ticks)
+        else:
+            l3_clear(self.l3, side)
+        if self.queue == FIFO and ends and not to:
+            fifo_expire(self, ts, side)
         while i < self.used_count:
             if (side == self.used_side[i] or (side == NO_SIDE and not to)) and (not to or (
                     self.used_tick[i] >= ticks if side == BUY else self.used_tick[i] <= ticks)):
@@ -304,11 +318,13 @@ cdef class SimVenue:
         """Compat: the tick up to which own orders are looked at when a side's best, or a trade, gets to `ticks`.
 
         hftbacktest looks only at ticks beyond the side's best, unless it has fewer orders than there are such ticks:
-        then at all of them. The two differ for orders that a clear left on the wrong side of the best.
+        then at all of them. The two differ for orders that a clear left on the wrong side of the best. Its fifo model
+        counts one tick less.
         """
+        cdef int64_t count = self.order_count + (self.queue == FIFO)
         if side == BUY:
-            return NO_BID if best == NO_BID or self.order_count < ticks - best else best
-        return NO_ASK if best == NO_ASK or self.order_count < best - ticks else best
+            return NO_BID if best == NO_BID or count < ticks - best else best
+        return NO_ASK if best == NO_ASK or count < best - ticks else best
 
     cdef void _crossed(self, int64_t ts, int side, int64_t before) noexcept nogil:
         """Compat: the opposite best has come from `before` to our orders: they fill."""
@@ -502,6 +518,7 @@ cdef class SimVenue:
             return
         order.front = order.careful = self._raw(book_quantity(self.book, order.side, order.price_ticks))
         order.traded = 0.0
+        order.entered = self.l3.entered if self.l3 != NULL else 0
         self.orders[self.order_count] = order[0]
         self.order_count = self.order_count + 1
         self._range()
@@ -577,6 +594,9 @@ cdef class SimVenue:
             return
         if not self.compat:
             strict_amend(self, ts, command, i)
+            return
+        if self.queue == FIFO:
+            fifo_compat_amend(self, ts, command, i)
             return
         order = self.orders[i]
         back = command.price_ticks != order.price_ticks or self._raw(command.quantity_lots) > order.leaves
@@ -764,6 +784,7 @@ cdef class SimVenue:
 
 
 include "strict.pxi"
+include "orders.pxi"
 
 
 cdef class SimGateway(Gateway):

@@ -64,6 +64,7 @@ cdef void strict_rest(SimVenue v, VenueOrder* order) noexcept nogil:
         i -= 1
     order.front = order.careful = v._raw(book_quantity(v.book, order.side, order.price_ticks))
     order.traded = 0.0
+    order.entered = v.l3.entered if v.l3 != NULL else 0
     memmove(&v.orders[i + 1], &v.orders[i], (v.order_count - i) * sizeof(VenueOrder))
     v.orders[i] = order[0]
     v.order_count = v.order_count + 1

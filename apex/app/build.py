@@ -112,6 +112,21 @@ def _venues(instruments: list[Instrument], synced: list[bool], options: ReplayOp
     ]
 
 
+def _check_queue(tapes: list[Tape], sources: Sources, options: ReplayOptions) -> None:
+    """Refuse a queue of orders where there are none."""
+    if opt.queue(options.queue)[0] != "fifo":
+        return
+    books = [tape.order_books() for tape in tapes]
+    for tape, index, _ in sources:
+        if index not in books[tape]:
+            name = tapes[tape].instruments[index].called[1]
+            raise ConfigError(f"fifo follows the venue's own queues, and the tape of {name} holds levels, not orders",
+                              "--queue fifo", "Choose another queue model; lobster and databento give tapes of orders")
+    if options.fill_mode == "compat" and options.partial_fills:
+        raise ConfigError("hftbacktest has no partial fills in a fifo queue", "--partial-fills",
+                          "Leave it away, or take --fill-mode strict")
+
+
 def _grid(instrument: Instrument) -> tuple[int, int, int, int]:
     (tick, tick_places), (lot, lot_places) = scaled(instrument.tick), scaled(instrument.lot)
     return tick, 10**tick_places, lot, 10**lot_places
@@ -144,6 +159,7 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
     scripted = options.orders is not None and options.limits is None
     terms = [_terms(x, maker, taker) for x in instruments]
     ledger = Ledger(terms, cash=cash)
+    _check_queue(tapes, sources, options)
     venues = _venues(instruments, synced, options)
     gate = RiskGate(
         [limits.integers(x) for x in instruments], terms, gateway=SimGateway(venues), scripted=scripted,

@@ -37,7 +37,7 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instrument", action="append", metavar="SYMBOL", help="only this instrument (repeatable)")
     parser.add_argument("--fill-mode", choices=("strict", "compat"), help="rules of the venue (strict)")
     parser.add_argument("--queue", metavar="MODEL", help="risk-averse (default), power-prob:N, power-prob2:N, "
-                                                         "power-prob3:N, log-prob, log-prob2")
+                                                         "power-prob3:N, log-prob, log-prob2; fifo on tapes of orders")
     for name, text in (("order", "to place, and to cancel or amend unless given (0)"), ("response", "of replies (0)"),
                        ("cancel", "to cancel"), ("amend", "to amend")):
         parser.add_argument(f"--{name}-latency", metavar="D", help=f"latency {text}, for example 5ms")
