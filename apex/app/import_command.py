@@ -19,7 +19,9 @@ FORMATS = {
     "binance": "raw lines of Binance streams, spot, USD-M and COIN-M",
     "cryptofeed": "recordings of cryptofeed, any number of venues and instruments",
     "csv": "tables of trades, quotes or levels, columns named with --columns",
+    "databento": ".dbn.zst of MBO, MBP-1, TBBO and trades, any number of instruments",
     "hftbacktest": "npz and npy event arrays",
+    "lobster": "message and order-book files of LOBSTER, or zip archives of them",
     "tardis": "CSV of Tardis: incremental_book_L2, book_snapshot_N, trades, quotes, derivative_ticker",
 }
 MARKETS: dict[str, Kind] = {"spot": "spot", "usdm": "linear", "cm": "inverse"}
@@ -27,12 +29,14 @@ USES = {
     "binance": {"tick", "lot", "market"},
     "cryptofeed": {"tick", "lot"},
     "csv": {"tick", "lot", "market", "symbol", "columns"},
+    "databento": {"tick", "lot"},
     "hftbacktest": {"tick", "lot", "market", "symbol"},
+    "lobster": {"tick", "lot"},
     "tardis": {"tick", "lot", "market", "symbol"},
 }
 """Which options a format takes."""
 INSTEAD = {
-    "symbol": "Leave --symbol away: the symbol comes from the messages",
+    "symbol": "Leave --symbol away: the symbol comes from the messages, or the file's name",
     "market": "Leave --market away: it comes from the messages",
     "columns": "Leave --columns away: the format has its own names",
 }
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("format", choices=FORMATS, metavar="FORMAT",
                         help="; ".join(f"{name}: {text}" for name, text in FORMATS.items()))
     parser.add_argument("files", nargs="+", metavar="FILE", help="any order; .gz, .zst too; of one symbol, but for "
-                                                                 "cryptofeed")
+                                                                 "cryptofeed and databento")
     parser.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
     parser.add_argument("--tick", action="append", metavar="[SYMBOL=]STEP",
                         help="price step (hftbacktest, csv: needed; others: found)")
@@ -92,6 +96,18 @@ def _csv(args: argparse.Namespace, files: list[Path], out: Path, common: dict[st
                       kind=MARKETS[args.market or "spot"], **common)
 
 
+def _databento(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
+    from apex.importers.databento import import_databento
+
+    return import_databento(files, out, **common)
+
+
+def _lobster(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
+    from apex.importers.lobster import import_lobster
+
+    return import_lobster(files, out, **common)
+
+
 def _npz(args: argparse.Namespace, files: list[Path], out: Path, common: dict[str, Any]) -> ImportSummary:
     from apex.importers.hftbacktest import import_hftbacktest
 
@@ -104,7 +120,8 @@ def _tardis(args: argparse.Namespace, files: list[Path], out: Path, common: dict
     return import_tardis(files, out, symbol=args.symbol, kind=MARKETS[args.market] if args.market else None, **common)
 
 
-_READERS = {"binance": _binance, "cryptofeed": _cryptofeed, "csv": _csv, "hftbacktest": _npz, "tardis": _tardis}
+_READERS = {"binance": _binance, "cryptofeed": _cryptofeed, "csv": _csv, "databento": _databento, "hftbacktest": _npz,
+            "lobster": _lobster, "tardis": _tardis}
 
 
 def _show(console: Any, value: dict[str, Any], out: Path) -> None:
@@ -120,6 +137,12 @@ def _show(console: Any, value: dict[str, Any], out: Path) -> None:
     for name, text in (("mark_prices", "mark prices"), ("history_trades", "of the trades, from before the recording"),
                        ("slow_path_messages", "read by the slow path"),
                        ("ignored_messages", "ignored (streams that a tape does not hold)"),
+                       ("order_updates", "changes of orders"), ("unknown_orders", "of orders that are not known"),
+                       ("hidden_executions", "hidden executions"), ("halts", "trading halts"),
+                       ("book_rows", "recorded states of the book"), ("book_rows_equal", "equal to the book"),
+                       ("book_rows_revealed", "unlike it where levels came into sight"),
+                       ("book_rows_wrong", "UNLIKE it elsewhere"),
+                       ("sequence_steps_back", "steps back of the venue's sequence"),
                        ("checksums_right", "checksums right"), ("checksums_wrong", "checksums WRONG"),
                        ("ticker_bbo_eq", "tickers equal to the book"), ("ticker_bbo_ne", "tickers unlike the book"),
                        ("venue_time_steps_back", "steps back of the venue's time")):
