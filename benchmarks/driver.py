@@ -10,9 +10,10 @@ from benchmarks.model import Benchmark, Measured, Outcome
 from benchmarks.workers import OURS, Failed, Missing, Worker, Workers
 
 MODULES = {
-    "book_l2_usdm": "bench_book", "book_l2_spot": "bench_book",
+    "book_l2_usdm": "bench_book", "book_l2_spot": "bench_book", "book_l3": "bench_l3",
     "decode_mix": "bench_decode", "decode_ticker": "bench_decode", "decode_depth": "bench_decode",
     "replay_noop": "bench_replay", "replay_maker": "bench_replay", "replay_memory": "bench_replay",
+    "replay_l3": "bench_l3",
     "features_touch": "bench_features", "features_trades": "bench_features", "features_all": "bench_features",
     "signals_20": "bench_features",
     "import_plain": "bench_import", "import_gzip": "bench_import",

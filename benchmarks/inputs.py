@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, pack
 from apex.importers.binance import import_binance
+from apex.importers.databento import import_databento
 from apex.importers.hftbacktest import import_hftbacktest
+from apex.importers.lobster import import_lobster
 from apex.store.tape import Tape, TapeWriter
+from benchmarks import orders as by_order
 from benchmarks.convert import convert
 from benchmarks.workers import ROOT, Missing
 
@@ -25,15 +28,20 @@ USDM = ("usdm_btcusdt_20240808.gz",)
 SPOT = ("spot_btcusdt_20240808.gz", "spot_btcusdt_20240809.gz")
 CHAINS = {"usdm": USDM, "spot": SPOT}
 SECOND = 1_000_000_000
+ORDERS: dict[str, tuple[str, str, Callable[[list[Path], Path], object]]] = {
+    "lobster": ("LOBSTER_SampleFile_AMZN_2012-06-21_5.zip", "l3/lobster", import_lobster),
+    "mbo": ("esh4-glbx-mdp3-20231225.mbo.dbn.zst", "l3/databento", import_databento),
+}
+ORDER_KINDS = ("SNAPSHOT_BEGIN", "ORDER_ADD", "ORDER_MODIFY", "ORDER_DELETE", "ORDER_EXECUTE")
 LAST = int(np.iinfo(np.int64).max)
 DEPTH = ("BOOK_LEVEL", "BOOK_CLEAR", "SNAPSHOT_BEGIN", "LINK_GAP")
 LEVELS_DTYPE = np.dtype([("message", "<i4"), ("side", "<i4"), ("ticks", "<i8"), ("lots", "<i8")])
 """A plain form of depth messages for the peers: side 1 is bid, 2 is ask, 0 clears both; lots 0 deletes."""
 
 
-def recording(name: str) -> Path:
-    """A recording of Binance streams. Raises Missing."""
-    path = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data")) / "ticks" / "binance" / name
+def recording(name: str, folder: str = "ticks/binance") -> Path:
+    """A recording, one of Binance streams by default. Raises Missing."""
+    path = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data")) / folder / name
     if not path.exists():
         raise Missing(f"no recording {name}: set APEX_DATA to the folder of recordings")
     return path
@@ -201,6 +209,63 @@ def _levels(tape: Path, out: Path) -> None:
     found["ticks"], found["lots"] = rows["price_ticks"], rows["quantity_lots"]
     with out.open("wb") as stream:
         np.save(stream, found)
+
+
+def order_tape(case: str) -> Path:
+    """The tape of a recording of orders: "lobster" or "mbo". Raises Missing."""
+    name, folder, read = ORDERS[case]
+    source = recording(name, folder)
+    return made(f"{case}.tape", [source, *_code()], lambda out: _import(lambda: read([source], out)))
+
+
+def orders(case: str) -> tuple[Path, Path, dict[str, Any]]:
+    """Changes of the orders of a recording: packed for us, plain for peers; and their `changes`, `tick`, `lot`."""
+    tape = order_tape(case)
+    packed = made(f"{case}-orders.npz", [tape], lambda out: _pack_orders(tape, out))
+    plain_rows = made(f"{case}-orders.npy", [tape, Path(by_order.__file__)],
+                      lambda out: _save(by_order.plain(tape), out))
+    with Tape.open(tape) as opened:
+        grid = opened.instruments[0]
+    count = int((np.load(plain_rows)["action"] != by_order.CLEAR).sum())
+    return packed, plain_rows, {"changes": count, "tick": grid.tick, "lot": grid.lot}
+
+
+def order_replay(case: str, loops: int) -> tuple[Path, Path, Path, int]:
+    """A tape of orders once and `loops` times, hftbacktest's array of it once, and the messages of the recording."""
+    one = order_tape(case)
+    many = made(f"{case}-{loops}.tape", [one], lambda out: loop(one, out, loops))
+    table = made(f"{case}-hftbacktest.npz", [one, Path(by_order.__file__)],
+                 lambda out: _save_table(by_order.as_table(one), out))
+    with Tape.open(one) as opened:
+        sequences = int(opened.batches["sequence"].max())
+        rows = opened.row_count - int(opened.header["kinds"].get("SNAPSHOT_BEGIN", 0))
+    return one, many, table, sequences if case == "lobster" else rows
+
+
+def steps(tape: Path) -> dict[str, Any]:
+    """Tick and lot as numbers."""
+    with Tape.open(tape) as opened:
+        return {"tick": float(opened.instruments[0].tick), "lot": float(opened.instruments[0].lot)}
+
+
+def _pack_orders(tape: Path, out: Path) -> None:
+    """All rows of a book of orders, but executions that change nothing of it."""
+    with Tape.open(tape) as opened:
+        rows = opened.events()
+    kept = np.isin(rows["kind"], [KINDS[name] for name in ORDER_KINDS]) & (rows["flags"] & FLAGS["KEEPS_BOOK"] == 0)
+    batches, levels, rows = pack(np.ascontiguousarray(rows[kept]))
+    with out.open("wb") as stream:
+        np.savez(stream, batches=batches, levels=levels, rows=rows)
+
+
+def _save(array: NDArray[Any], out: Path) -> None:
+    with out.open("wb") as stream:
+        np.save(stream, array)
+
+
+def _save_table(array: NDArray[Any], out: Path) -> None:
+    with out.open("wb") as stream:
+        np.savez(stream, data=array)
 
 
 def _facts(tape: Path, levels: Path, out: Path) -> None:

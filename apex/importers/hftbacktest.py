@@ -20,21 +20,25 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from apex._core.book import Book
 from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, SIDES, pack
+from apex._core.l3 import L3Book
 from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument, Kind
 from apex.importers.common import Advance, ImportSummary, check_out, reading, size_of, step_of
 from apex.store.npz import (
+    ADD_ORDER_EVENT,
     BUY_EVENT,
+    CANCEL_ORDER_EVENT,
     DEPTH_BBO_EVENT,
     DEPTH_CLEAR_EVENT,
     DEPTH_EVENT,
     DEPTH_SNAPSHOT_EVENT,
     EXACT,
     EXCH_EVENT,
+    FILL_EVENT,
     LOCAL_EVENT,
+    MODIFY_ORDER_EVENT,
     SELL_EVENT,
     TRADE_EVENT,
 )
@@ -46,7 +50,10 @@ KINDS_OF_FIELDS = ("uiiff", "iiiff")
 KIND_OF = {
     DEPTH_EVENT: KINDS["BOOK_LEVEL"], TRADE_EVENT: KINDS["TRADE"], DEPTH_CLEAR_EVENT: KINDS["BOOK_CLEAR"],
     DEPTH_SNAPSHOT_EVENT: KINDS["BOOK_LEVEL"], DEPTH_BBO_EVENT: KINDS["QUOTE"],
+    ADD_ORDER_EVENT: KINDS["ORDER_ADD"], CANCEL_ORDER_EVENT: KINDS["ORDER_DELETE"],
+    MODIFY_ORDER_EVENT: KINDS["ORDER_MODIFY"], FILL_EVENT: KINDS["ORDER_EXECUTE"],
 }
+ORDERS = (ADD_ORDER_EVENT, CANCEL_ORDER_EVENT, MODIFY_ORDER_EVENT, FILL_EVENT)
 CHUNK_ROWS = 1 << 18
 DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, UnicodeDecodeError, struct.error)
 """What zipfile raises for an archive that is damaged, encrypted or packed in a way it does not know."""
@@ -104,7 +111,7 @@ def import_hftbacktest(
                           "--lot" if steps[0] else "--tick", "Give both, for example --tick 0.1 --lot 0.001")
     instrument = Instrument(name, "hftbacktest", steps[0], steps[1], kind)
     grids = (Grid(*scaled(steps[0]), "price", steps[0]), Grid(*scaled(steps[1]), "quantity", steps[1]))
-    summary, book, order, done = ImportSummary(synced=True), Book(synced=True), Order(-(2**63), -(2**63)), 0
+    summary, book, order, done = ImportSummary(synced=True), L3Book(), Order(-(2**63), -(2**63)), 0
     with TapeWriter(out, [instrument], source="hftbacktest", synced_from_start=True) as tape:
         for path in chain:
             row = 0
@@ -118,7 +125,7 @@ def import_hftbacktest(
                 if advance is not None:
                     advance(done + size_of(path) * row // max(total, 1))
             done += size_of(path)
-    summary.crossed_books = book.crossed_messages
+    summary.crossed_books = book.book.crossed_messages
     summary.finish([instrument], tape.header)
     return summary
 
@@ -211,19 +218,20 @@ def _events(rows: Array, following: Array, grids: tuple[Grid, Grid], order: Orde
     kind = (ev & np.uint64(0xFF)).astype(np.int64)
     here, there = (ev & np.uint64(LOCAL_EVENT)) != 0, (ev & np.uint64(EXCH_EVENT)) != 0
     buy, sell = (ev & np.uint64(BUY_EVENT)) != 0, (ev & np.uint64(SELL_EVENT)) != 0
-    _fail(~np.isin(kind, list(KIND_OF)), "an event kind that an L2 tape does not hold", path, row,
-          "Give depth, trade, clear, snapshot and best-quote events")
+    _fail(~np.isin(kind, list(KIND_OF)), "an event kind that a tape does not hold", path, row,
+          "Give depth, trade, clear, snapshot, best-quote and order events")
     _fail(~(here | there), "an event that neither side sees", path, row, "Set EXCH_EVENT, LOCAL_EVENT or both")
     _fail(buy & sell, "an event of both sides", path, row, "Set BUY_EVENT or SELL_EVENT")
-    _fail(~(buy | sell) & (kind != DEPTH_CLEAR_EVENT) & (kind != TRADE_EVENT), "a level without a side", path, row,
-          "Set BUY_EVENT or SELL_EVENT")
+    orders = np.isin(kind, ORDERS)
+    sided = (kind != DEPTH_CLEAR_EVENT) & (kind != TRADE_EVENT) & (~orders | (kind == ADD_ORDER_EVENT))
+    _fail(~(buy | sell) & sided, "a level or a new order without a side", path, row, "Set BUY_EVENT or SELL_EVENT")
     order = Order(_ordered(rows["local_ts"], here, order.local, "local", path, row),
                   _ordered(rows["exch_ts"], there, order.venue, "venue", path, row))
     events = np.zeros(len(rows), EVENT_DTYPE)
     clear = kind == DEPTH_CLEAR_EVENT
     price, quantity = np.array(rows["px"], np.float64), np.array(rows["qty"], np.float64)
     whole = clear & (~np.isfinite(price) | ~(buy | sell))  # a side to its end, or both
-    price[whole], quantity[clear] = 0.0, 0.0
+    price[whole], quantity[clear | (kind == CANCEL_ORDER_EVENT)] = 0.0, 0.0
     events["price_ticks"] = _units(price, grids[0], path, row)
     events["quantity_lots"] = _units(quantity, grids[1], path, row)
     _fail(events["quantity_lots"] < 0, "a negative quantity", path, row, "Correct the row")
@@ -233,8 +241,11 @@ def _events(rows: Array, following: Array, grids: tuple[Grid, Grid], order: Orde
     events["side"] = np.where(buy, SIDES["BUY"], np.where(sell, SIDES["SELL"], SIDES["NO_SIDE"]))
     flags = np.where(here, FLAGS["AT_LOCAL"], 0) | np.where(there, FLAGS["AT_VENUE"], 0)
     flags |= np.where(kind == DEPTH_SNAPSHOT_EVENT, FLAGS["SNAPSHOT"], 0)
-    flags |= np.where(clear & ~whole, FLAGS["CLEAR_TO"], 0)
+    flags |= np.where(clear & ~whole, FLAGS["CLEAR_TO"], 0) | np.where(kind == FILL_EVENT, FLAGS["KEEPS_BOOK"], 0)
     flags |= np.where(~there & (rows["exch_ts"] == 0), FLAGS["NO_VENUE_TIME"], 0)
+    if orders.any():
+        _fail(orders & (rows["order_id"] == 0), "an order event without order_id", path, row, "Set order_id")
+        events["order_id"] = np.where(orders, rows["order_id"], 0)
     events["flags"] = flags | np.where(_last(rows, here, following), FLAGS["LAST_IN_BATCH"], 0)
     return events, order
 

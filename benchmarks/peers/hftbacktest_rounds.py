@@ -21,6 +21,7 @@ from benchmarks.timing import Clock, memory
 BUFFER_ROWS = 2_000_000
 ROI = (58_000.0, 65_000.0)
 NOOP_STEP_NS = 10_000_000
+QUIET_STEP_NS = 10_000_000_000
 STEPS = 1000
 MAKERS = {"HashMap": HashMapMarketDepthBacktest, "ROIVector": ROIVectorMarketDepthBacktest}
 
@@ -90,6 +91,26 @@ class Replay:
         facts = self.facts(hbt, orders)
         hbt.close()
         return clock.result(len(self.data), facts)
+
+
+class Orders:
+    """A backtest of a market by order with the fifo queue, without orders of its own."""
+
+    def __init__(self, npz: str, loops: int, period_ns: int, messages: int, tick: float, lot: float) -> None:
+        self.data, self.messages, self.grid = looped(npz, loops, period_ns), messages, (tick, lot)
+
+    def round(self) -> dict[str, Any]:
+        asset = (
+            BacktestAsset().data(self.data).linear_asset(1.0).constant_order_latency(0, 0).l3_fifo_queue_model()
+            .no_partial_fill_exchange().trading_value_fee_model(0.0, 0.0).tick_size(self.grid[0]).lot_size(self.grid[1])
+        )
+        hbt = HashMapMarketDepthBacktest([asset])
+        with Clock() as clock:
+            pass_time(hbt, QUIET_STEP_NS)
+        depth = hbt.depth(0)
+        mid2 = int(depth.best_bid_tick + depth.best_ask_tick)
+        hbt.close()
+        return clock.result(self.messages, {"mid2": mid2})
 
 
 class Memory(Replay):

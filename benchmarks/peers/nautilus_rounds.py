@@ -47,3 +47,33 @@ class Book:
             "ask_ticks": int(book.best_ask_price().as_decimal() / self.tick),
             "bid_levels": len(book.bids()), "ask_levels": len(book.asks()),
         })
+
+
+class Orders:
+    """A market-by-order book: one `apply_delta` a change of an order; the deltas are made beforehand."""
+
+    def __init__(self, orders: str, count: int, tick: str, lot: str) -> None:
+        self.tick, self.count = Decimal(tick), count
+        places = -Decimal(tick).as_tuple().exponent, max(0, -Decimal(lot).as_tuple().exponent)
+        actions = {1: BookAction.ADD, 2: BookAction.UPDATE, 3: BookAction.DELETE}
+        self.deltas = []
+        for action, side, id, ticks, lots in np.load(orders).tolist():
+            if action == 0:
+                self.deltas.append(OrderBookDelta.clear(NAME, 0, 0, 0))
+                continue
+            order = BookOrder(SIDES[side], Price(float(ticks * self.tick), places[0]),
+                              Quantity(float(lots * Decimal(lot)), places[1]), id)
+            self.deltas.append(OrderBookDelta(NAME, actions[action], order, 0, 0, 0, 0))
+
+    def round(self) -> dict[str, Any]:
+        book = OrderBook(NAME, BookType.L3_MBO)
+        with Clock() as clock:
+            for delta in self.deltas:
+                book.apply_delta(delta)
+        levels = book.bids(), book.asks()
+        return clock.result(self.count, {
+            "bid_ticks": int(book.best_bid_price().as_decimal() / self.tick),
+            "ask_ticks": int(book.best_ask_price().as_decimal() / self.tick),
+            "bid_levels": len(levels[0]), "ask_levels": len(levels[1]),
+            "orders": sum(len(level.orders()) for side in levels for level in side),
+        })

@@ -43,6 +43,42 @@ class SortedBook:
                                          "bid_levels": len(bids), "ask_levels": len(asks)})
 
 
+class SortedOrders:
+    """Queues as dicts in two SortedDict, and a dict of all orders; nothing tells who is ahead, which favours it."""
+
+    def __init__(self, orders: str, count: int) -> None:
+        self.rows, self.count = np.load(orders).tolist(), count
+
+    def round(self) -> dict[str, Any]:
+        sides = {BID: SortedDict(), ASK: SortedDict()}
+        known: dict[int, tuple[int, int, int]] = {}
+        with Clock() as clock:
+            for action, side, id, ticks, lots in self.rows:
+                if action == 0:
+                    known.clear()
+                    for book in sides.values():
+                        book.clear()
+                    continue
+                before = known.pop(id, None)
+                if before is not None:
+                    book = sides[before[0]]
+                    queue = book[before[1]]
+                    if action == 2 and before[1] == ticks and lots <= before[2]:
+                        queue[id] = lots
+                        known[id] = before[0], ticks, lots
+                        continue
+                    del queue[id]
+                    if not queue:
+                        del book[before[1]]
+                    side = before[0]
+                if action != 3:
+                    known[id] = side, ticks, lots
+                    sides[side].setdefault(ticks, {})[id] = lots
+        bids, asks = sides[BID], sides[ASK]
+        return clock.result(self.count, {"bid_ticks": bids.peekitem(-1)[0], "ask_ticks": asks.peekitem(0)[0],
+                                         "bid_levels": len(bids), "ask_levels": len(asks), "orders": len(known)})
+
+
 class Depth(msgspec.Struct):
     u: int
     b: list[tuple[float, float]]

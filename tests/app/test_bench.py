@@ -62,12 +62,12 @@ def test_it_runs_from_a_folder_of_the_checkout(monkeypatch: pytest.MonkeyPatch,
     """Lost otherwise: a command that only works in the top folder, and names that scripts rely on."""
     monkeypatch.chdir(ROOT / "apex" / "app")
     assert bench(capsys, "--list") == (0, [
-        "book_l2_usdm", "book_l2_spot", "decode_mix", "decode_ticker", "decode_depth", "replay_noop", "replay_maker",
-        "replay_memory", "features_touch", "features_trades", "features_all", "signals_20", "import_plain",
-        "import_gzip", "generate", "startup"])
+        "book_l2_usdm", "book_l2_spot", "book_l3", "decode_mix", "decode_ticker", "decode_depth", "replay_noop",
+        "replay_maker", "replay_memory", "replay_l3", "features_touch", "features_trades", "features_all", "signals_20",
+        "import_plain", "import_gzip", "generate", "startup"])
 
 
-@pytest.mark.parametrize("words", [["book_l3"], ["startup", "--rounds", "0"]])
+@pytest.mark.parametrize("words", [["book_l4"], ["startup", "--rounds", "0"]])
 def test_wrong_words_are_usage_errors(words: list[str], monkeypatch: pytest.MonkeyPatch,
                                       capsys: pytest.CaptureFixture[str]) -> None:
     """Lost otherwise: a misspelt name that measures nothing and succeeds."""

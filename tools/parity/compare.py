@@ -19,6 +19,7 @@ import msgspec
 
 import apex
 from apex._core.engine import STATES
+from apex._core.simvenue import VENUE_REASONS
 from apex.app import cli
 from apex.app.frames import write_orders_csv
 from apex.domain.instrument import Instrument
@@ -66,14 +67,18 @@ class Compared(msgspec.Struct):
 
 def import_npz(case: Case, out: Path, npz: list[str]) -> None:
     """The tape of a case's arrays, by the command that people use."""
-    words = ["import", "hftbacktest", *npz, "--out", str(out), "--tick", case.tick, "--lot", case.lot,
-             "--symbol", "PARITY", "--json"]
+    convert(["hftbacktest", *npz, "--out", str(out), "--tick", case.tick, "--lot", case.lot, "--symbol", "PARITY",
+             "--json"])
+
+
+def convert(words: list[str]) -> None:
+    """`apex import` with these words."""
     with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) as said:
-        code = cli.main(words)
+        code = cli.main(["import", *words])
         said.seek(0)
         text = said.read()
     if code:
-        raise RuntimeError(f"apex {' '.join(words)}: exit {code}\n{text}")
+        raise RuntimeError(f"apex import {' '.join(words)}: exit {code}\n{text}")
 
 
 def replay(case: Case, tape: Path, schedule: Path | None, limits: Path) -> Any:
@@ -96,6 +101,11 @@ def status_of(row: Any) -> str:
     return "expired" if name == "rejected" else name
 
 
+def cleared(row: Any) -> bool:
+    """Whether it ended with its side of the venue's book: hftbacktest tells then that nothing is left of it."""
+    return VENUE_REASONS[int(row["venue_reason"])] == "cleared"
+
+
 def changes_of(row: Any, fills: list[Any]) -> list[Change]:
     """The states of one of our orders, a state a local time."""
     ordered, status, done = int(row["quantity_lots"]), status_of(row), int(row["ts_done_ns"])
@@ -113,7 +123,8 @@ def changes_of(row: Any, fills: list[Any]) -> list[Change]:
         found.append(Change(int(fill["ts_local_ns"]), state, int(fill["ts_venue_ns"]), int(fill["price_ticks"]),
                             bool(fill["maker"]), ordered - filled, last))
     if status in ("canceled", "expired"):
-        end = Change(done, status, int(row["ts_venue_ns"]), None, None, ordered - filled, last)
+        left = 0 if cleared(row) else ordered - filled
+        end = Change(done, status, int(row["ts_venue_ns"]), None, None, left, last)
         if found and found[-1].local_ns == done:
             found[-1] = end
         else:
@@ -176,7 +187,7 @@ def _schedules(case: Case, result: Any, theirs: dict[str, Any], out: Compared) -
         if row is None:
             out.differences.append(f"order {entry[0]}: theirs {entry[1]}, ours was never sent")
             continue
-        position += (int(row["quantity_lots"]) - entry[5]) * (1 if row["side"] == 1 else -1)
+        position += 0 if cleared(row) else (int(row["quantity_lots"]) - entry[5]) * (1 if row["side"] == 1 else -1)
         ours, other = changes_of(row, fills.get(entry[0], [])), [theirs_of(t) for t in told.get(entry[0], [])]
         if len(ours) != len(other) or not all(a.meets(b) for a, b in zip(ours, other, strict=True)):
             out.differences.append(f"order {entry[0]}:\n  ours   {ours}\n  theirs {other}")

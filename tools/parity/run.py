@@ -26,15 +26,19 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import msgspec  # noqa: E402
+import numpy as np  # noqa: E402
 
+from benchmarks.orders import as_table  # noqa: E402
+from tests.parity import orders as by_order  # noqa: E402
 from tests.parity.cases import MS, QUEUES, Case, Maker, grid, recorded  # noqa: E402
-from tools.parity.compare import Compared, compare, import_npz  # noqa: E402
+from tools.parity.compare import Compared, compare, convert, import_npz  # noqa: E402
 
 ENVIRONMENT = ROOT / ".venv-parity"
 REQUIREMENTS = ROOT / "tools" / "parity" / "requirements.txt"
 SCRIPT = ROOT / "tools" / "parity" / "run_hftbacktest.py"
 LIMITS = ROOT / "benchmarks" / "maker.toml"
-DATA = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data")) / "ticks" / "binance"
+EVERY = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data"))
+DATA = EVERY / "ticks" / "binance"
 PYTHONS = ("python3.13", "python3.12", "python3.11")
 EXIT_DIFFERENT, EXIT_ENVIRONMENT = 1, 4
 SHOWN = 5
@@ -45,6 +49,8 @@ RECORDINGS = {
     "btcusdt_20240718": (("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"), "0.1", "0.001"),
     "ethusdt_20240718": (("usdm_ethusdt_20240718.gz", "usdm_ethusdt_20240719.gz"), "0.01", "0.001"),
 }
+#: recordings of orders, by the format they are imported as
+ORDERS = {"amzn": ("lobster", "l3/lobster/LOBSTER_SampleFile_AMZN_2012-06-21_5.zip")}
 #: the market maker: half spread in ticks, interval, both latencies
 MAKERS = ((5, 100 * MS, 5 * MS), (0, 100 * MS, 5 * MS), (2, 50 * MS, 5 * MS), (50, 250 * MS, 25 * MS))
 
@@ -118,6 +124,23 @@ def recordings(form: Form, folder: Path, python: Path) -> list[Case]:
     return made
 
 
+def order_recordings(form: Form, folder: Path) -> list[Case]:
+    """Cases of the recordings of orders that are here, for the fifo queue."""
+    made: list[Case] = []
+    for name, (kind, file) in ORDERS.items():
+        if not (EVERY / file).exists():
+            if os.environ.get("APEX_DATA_REQUIRED") == "1":
+                raise SystemExit(f"parity: a recording is missing: {file}")
+            say(f"parity: {name} is left out: set APEX_DATA to the folder of recordings")
+            continue
+        tape, npz = folder / f"{name}-orders.tape", folder / f"{name}.npz"
+        convert([kind, str(EVERY / file), "--out", str(tape), "--json"])
+        np.savez(npz, data=as_table(tape))
+        for seed in range(1, form.recorded_seeds + 1):
+            made += by_order.recorded(folder, f"{name}-{seed}", tape, npz, seed, form.recorded_orders)
+    return made
+
+
 def makers(folder: Path, name: str, common: Case) -> list[Case]:
     """The market maker of the benchmarks, some ways."""
     made: list[Case] = []
@@ -170,7 +193,7 @@ def table(cases: list[Case], found: list[Compared]) -> str:
         for at in (key, (case.kind, "all", "", "")):
             groups[at] = [a + b for a, b in zip(groups.get(at, [0] * len(COLUMNS)), line, strict=True)]
     head = f"{'inputs':9} {'queue':16} {'latency':9} {'fills':8}" + "".join(f"{name:>13}" for name in COLUMNS)
-    models = (*QUEUES, "all")
+    models = (*QUEUES, by_order.QUEUE, "all")
     order = sorted(groups, key=lambda key: (key[0], models.index(key[1]), key))
     lines = [f"{a:9} {b:16} {c:9} {d:8}" + "".join(f"{n:13,}" for n in groups[a, b, c, d]) for a, b, c, d in order]
     return "\n".join([head, "-" * len(head), *lines])
@@ -188,7 +211,7 @@ def distinct(cases: list[Case], found: list[Compared]) -> int:
     """Random events, each market counted once though it is replayed four times."""
     markets: dict[str, int] = {}
     for case, result in zip(cases, found, strict=True):
-        if case.kind == "random":
+        if case.kind in ("random", "orders"):
             markets[case.tape] = max(markets.get(case.tape, 0), result.rows)
     return sum(markets.values())
 
@@ -199,9 +222,10 @@ def run(form: Form, folder: Path, *, keep: bool = False) -> tuple[list[Case], li
     folder.mkdir(parents=True)
     python = environment()
     began = time.monotonic()
-    cases = recordings(form, folder, python)
+    cases = recordings(form, folder, python) + order_recordings(form, folder) if form.recordings else []
     for seed in form.seeds:
         cases += grid(folder, seed, form.events, form.orders)
+        cases += by_order.grid(folder, seed, form.events, form.orders)
     say(f"parity: {len(cases)} cases, seeds {form.seeds.start} to {form.seeds.stop - 1}, made in "
         f"{time.monotonic() - began:.0f} s")
     return cases, check(cases, folder, python, keep=keep)

@@ -47,7 +47,7 @@ SCHEDULE_COLUMNS = ("ts", "id", "side", "price", "quantity", "tif", "cancel_ts")
 MODELS = {
     "risk-averse": "risk_adverse_queue_model", "power-prob": "power_prob_queue_model",
     "power-prob2": "power_prob_queue_model2", "power-prob3": "power_prob_queue_model3",
-    "log-prob": "log_prob_queue_model", "log-prob2": "log_prob_queue_model2",
+    "log-prob": "log_prob_queue_model", "log-prob2": "log_prob_queue_model2", "fifo": "l3_fifo_queue_model",
 }
 #: columns of a change: local ns, row of the schedule, status, venue ns, executed tick, maker; and leaves, last chunk
 WHOLE, REAL = 6, 2
