@@ -1,4 +1,4 @@
-"""`apex tape`: look at a tape, its book at a time, its rows; export it, check it, cut and merge."""
+"""`apex tape`: look at a tape, its book at a time, its rows; export it, check it, cut and merge, orders to levels."""
 
 from __future__ import annotations
 
@@ -51,12 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
     joined = action("merge", "several tapes as one: several instruments, or parts that follow each other", "+")
     joined.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
+    told = action("levels", "a tape of orders as one of levels and trades, as a feed by price would tell them")
+    told.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
     action("verify", "recompute the content hash and check every rule of sequence")
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Open the tape and do the action."""
-    actions = {"info": _info, "bbo": _bbo, "head": _head, "export": _export, "cut": _cut, "verify": _verify}
+    actions = {"info": _info, "bbo": _bbo, "head": _head, "export": _export, "cut": _cut,
+               "levels": _levels, "verify": _verify}
     if args.action == "merge":
         return _merge(args)
     with Tape.open(args.tape) as tape:
@@ -236,6 +239,14 @@ def _cut(tape: Tape, args: argparse.Namespace) -> Outcome:
         raise ConfigError("a part needs its times", "--from, --to", "Give one of them, or both")
     with progress("cut", 2 * len(tape.batches)) as advance:
         return _written(cut(tape, Path(args.out), args.start, args.stop, advance), args.out)
+
+
+def _levels(tape: Tape, args: argparse.Namespace) -> Outcome:
+    from apex.store.levels import as_levels
+
+    _check_out([tape.path], args.out)
+    with progress("levels", len(tape.batches)) as advance:
+        return _written(as_levels(tape, Path(args.out), advance), args.out)
 
 
 def _merge(args: argparse.Namespace) -> Outcome:
