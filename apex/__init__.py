@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from apex._core.engine import Strategy as Strategy
+    from apex.app.calibrate import calibrate as calibrate
     from apex.app.features import features as features
     from apex.app.replay import replay as replay
     from apex.app.sweep import sweep as sweep
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FACES = {
+    "calibrate": "apex.app.calibrate",
     "features": "apex.app.features",
     "replay": "apex.app.replay",
     "sweep": "apex.app.sweep",

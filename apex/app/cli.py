@@ -23,7 +23,7 @@ from apex.domain.errors import ApexError, ConfigError, EnvironmentProblem
 COMMANDS = {
     "import": "recordings to a tape",
     "generate": "a seeded market from order flow to a tape",
-    "tape": "look at a tape: info, bbo, head, verify; export, cut, merge",
+    "tape": "look at a tape: info, bbo, head, verify; export, cut, merge, levels",
     "facts": "stylised facts of tapes, beside each other",
     "features": "microstructure features of a tape as columns of a file",
     "intensity": "trade arrivals by distance from the mid, fitted for market makers",
@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": "what differs between two replays, and what it cost",
     "why": "what happened at a time of a replay, and why",
     "latency": "order latencies from a tape's feed latencies",
+    "calibrate": "queue model and latencies from own fills, with a band on P&L",
     "bench": "the benchmark suite with peers side by side",
     "doctor": "machine, build, versions, clock, disk",
 }
