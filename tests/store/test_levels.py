@@ -170,3 +170,17 @@ def test_a_day_as_levels(name: str, reader: Any, tmp_path: Path, data_file: Call
     for field in set(one.dtype.names) - {"row"}:
         assert np.array_equal(one[field], other[field]), field
     assert runs[0].order_rows.tobytes() == runs[1].order_rows.tobytes()
+
+
+def test_features_are_the_same(tmp_path: Path) -> None:
+    """Lost otherwise: features of a market by order that miss its trades, or that have no row after its messages."""
+    path = write(tmp_path / "t", order_rows(OrderMarket(3, 1500, plain=True).data))
+    with Tape.open(path) as tape:
+        as_levels(tape, tmp_path / "levels")
+    names = ["imbalance", "ofi", "trade_sign"]
+    one, other = (apex.features(which, names, on="message").groupby("ts").last()
+                  for which in (path, tmp_path / "levels"))
+    assert len(other) > 50
+    assert one.loc[other.index].equals(other)
+    executions = int((order_rows(OrderMarket(3, 1500, plain=True).data)["kind"] == KINDS["ORDER_EXECUTE"]).sum())
+    assert len(apex.features(path, names, on="trade")) == executions > 20
