@@ -1,4 +1,4 @@
-"""The market generator alone: rows of every scenario, without checks, hash and writing of a tape."""
+"""The market generator alone: rows of every scenario, and orders of one, without checks and writing of a tape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 1 << 16
 
 def benchmarks(name: str, short: bool) -> list[Benchmark]:
     """generate: a measurement of the plain market, and of every scenario."""
-    cases = ["default", *shipped()]
+    cases = ["default", *shipped(), "btc l3"]
     args = {"rows": SHORT_ROWS if short else ROWS}
     return [replace(PLANNED["generate"], case=case, sides=(
         Side("", OURS, __name__, "Generate", {"scenario": case, **args}),)) for case in cases]
@@ -31,12 +31,14 @@ class Generate:
 
     def __init__(self, scenario: str, rows: int) -> None:
         self.rows = rows
-        self.found = None if scenario == "default" else find(scenario)
+        name, _, book = scenario.partition(" ")
+        self.found, self.by_order = None if name == "default" else find(name), book == "l3"
 
     def market(self) -> Market:
         if self.found is None:
             return Market(7, self.rows, [600_000])
-        return Market(7, self.rows, self.found.price_ticks, self.found.rules, self.found.news)
+        return Market(7, self.rows, self.found.price_ticks, self.found.rules, self.found.news,
+                      self.by_order)
 
     def round(self) -> dict[str, Any]:
         clock, digest, batches_made = Clock(), blake2b(digest_size=16), 0
@@ -44,9 +46,10 @@ class Generate:
             market = self.market()
         while market.rows_left:
             with clock:
-                batches, levels, _ = market.take(CHUNK)
+                batches, levels, orders = market.take(CHUNK)
             batches_made += len(batches)
             digest.update(batches.data)
             digest.update(levels.data)
+            digest.update(orders.data)
         market._check()
         return clock.result(self.rows, {"messages": batches_made, "rows": digest.hexdigest()})

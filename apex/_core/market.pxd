@@ -26,9 +26,6 @@ cdef enum:
     TOUCH_MAX = 16           # orders that make a new touch
     CHANGES_MAX = 552        # prices one message changes
     KERNELS = 3              # time scales of excitation
-    ORDER_ADD = 60
-    ORDER_DELETE = 62
-    ORDER_EXECUTE = 63
     NEWS_MAX = 1024          # common news that not every instrument has heard; a power of two
     TABLES = 6               # tables of quantiles of a set of rules
 

@@ -21,8 +21,8 @@ import numpy as np
 from apex._core.events import BATCH_DTYPE, EVENT_DTYPE, LEVEL_DTYPE
 
 from apex._core.events cimport (
-    AT_LOCAL, AT_VENUE, BOOK_LEVEL, BUY, LAST_IN_BATCH, LEVELS, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, TRADE, Batch,
-    Event, Level,
+    AT_LOCAL, AT_VENUE, BOOK_LEVEL, BUY, LAST_IN_BATCH, LEVELS, ORDER_ADD, ORDER_DELETE, ORDER_EXECUTE, ROWS, SELL,
+    SNAPSHOT, SNAPSHOT_BEGIN, TRADE, Batch, Event, Level,
 )
 
 cdef enum:

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="TAPE", help="the tape to write")
     parser.add_argument("--scenario", metavar="NAME", help=f"{', '.join(shipped())}, or a TOML file of "
                         "your own; without it a plain market, thin enough for a demo's quotes")
+    parser.add_argument("--book", choices=("l2", "l3"), default="l2", help="rows are levels and trades, or, of a "
+                        "scenario, single orders with ids (l2)")
     parser.add_argument("--instruments", type=int, metavar="N", help="markets beside each other (1)")
     parser.add_argument("--tick", metavar="STEP", help="price step (0.1)")
     parser.add_argument("--lot", metavar="STEP", help="quantity step (0.001)")
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> Outcome:
     """Generate and say what came out."""
     given = {name: getattr(args, name) for name in GRID if getattr(args, name) is not None}
     scenario = None if args.scenario in (None, "default") else find(args.scenario)
+    if scenario is None and args.book == "l3":
+        raise ConfigError("the plain market has no single orders", "--book", "Choose a scenario, for example btc")
     if scenario is None:
         instruments, ticks = _instruments(**GRID | given)
     elif given:
@@ -57,10 +61,11 @@ def run(args: argparse.Namespace) -> Outcome:
         if scenario is None:
             header = generate(Path(args.out), args.seed, args.events, instruments, ticks, advance=advance)
         else:
-            header = generate_scenario(Path(args.out), args.seed, args.events, scenario, advance=advance)
+            header = generate_scenario(Path(args.out), args.seed, args.events, scenario, by_order=args.book == "l3",
+                                       advance=advance)
     value = {
         "events": header["row_count"], "content_hash": header["content_hash"], "seed": args.seed,
-        "scenario": scenario.name if scenario else "default",
+        "scenario": scenario.name if scenario else "default", "book": args.book,
         "kinds": header["kinds"], "first_ts": header["first_ts"], "last_ts": header["last_ts"],
         "instruments": [{"symbol": i.symbol, "venue": i.venue, "tick": i.tick, "lot": i.lot} for i in instruments],
     }
@@ -91,10 +96,10 @@ def generate(out: Path, seed: int, rows: int, instruments: Sequence[Instrument],
     return _write(out, market, instruments, "generate", seed, chunk, advance)
 
 
-def generate_scenario(out: Path, seed: int, rows: int, scenario: Scenario, *, chunk: int = CHUNK,
-                      advance: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
-    """Write a scenario's market to a tape; as `generate`."""
-    market = Market(seed, rows, scenario.price_ticks, scenario.rules, scenario.news)
+def generate_scenario(out: Path, seed: int, rows: int, scenario: Scenario, *, by_order: bool = False,
+                      chunk: int = CHUNK, advance: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
+    """Write a scenario's market to a tape, as levels and trades or `by_order`; as `generate`."""
+    market = Market(seed, rows, scenario.price_ticks, scenario.rules, scenario.news, by_order)
     return _write(out, market, scenario.instruments, f"generate {scenario.name}", seed, chunk, advance)
 
 
@@ -165,7 +170,7 @@ def _show(console: Any, value: dict[str, Any], out: str) -> None:
         ("scenario", value["scenario"]), ("seed", str(value["seed"])),
         ("events", value["events"]),
         ("instruments", ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")),
-        ("trades", value["kinds"].get("TRADE", 0)),
+        ("trades", value["kinds"].get("TRADE", 0) + value["kinds"].get("ORDER_EXECUTE", 0)),
         ("from", stamp(value["first_ts"])), ("to", stamp(value["last_ts"])),
         ("market time", f"{(value['last_ts'] - value['first_ts']) / 1e9:,.1f} s"),
         ("content hash", value["content_hash"]),

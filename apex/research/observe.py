@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apex._core.book import Book
 from apex._core.events import FLAGS, KINDS, SIDES
+from apex._core.l3 import L3Book
 from apex.store.tape import Tape
 
 ROWS_MAX = 5_000_000
@@ -23,6 +24,9 @@ MS = 1_000_000
 SECOND = 1_000_000_000
 _BUY, _SELL = SIDES["BUY"], SIDES["SELL"]
 _LEVEL, _TRADE, _BEGIN = KINDS["BOOK_LEVEL"], KINDS["TRADE"], KINDS["SNAPSHOT_BEGIN"]
+_ADD, _MODIFY, _DELETE, _EXECUTE = (KINDS[f"ORDER_{name}"] for name in ("ADD", "MODIFY", "DELETE", "EXECUTE"))
+_ORDERS = (_ADD, _MODIFY, _DELETE, _EXECUTE)
+_NO_TRADE = FLAGS["KEEPS_BOOK"] | FLAGS["NOT_MARKET"]
 _STEP = 1 << 12
 
 Ints = NDArray[np.int64]
@@ -108,15 +112,44 @@ def observe(tape: Tape, instrument: int = 0, *, rows_max: int = ROWS_MAX,
     count = int(np.searchsorted(ends, rows_max, "right"))
     batches = batches[:count]
     mine = np.flatnonzero(batches["instrument"] == instrument)
-    depth_at = mine[batches["kind"][mine] == _LEVEL]
-    touch, weight, depth = _touches(tape, batches, instrument, depth_at, advance)
-    trades = _trades(tape, batches, mine)
-    changes = _changes(tape, batches, mine, touch)
+    kinds = batches["kind"][mine]
+    by_order = bool(np.isin(kinds, _ORDERS).any())
+    depth_at = mine[np.isin(kinds, _ORDERS) if by_order else kinds == _LEVEL]
+    touch, weight, depth = _touches(tape, batches, instrument, depth_at, by_order, advance)
+    levels, trades = _Rows.of_levels(tape, batches, mine[kinds == _LEVEL]), _market_trades(tape, batches, mine)
+    if by_order:
+        levels, executed = _totals(tape, batches, depth_at, mine[kinds == _BEGIN])
+        trades = trades.joined(executed)
+    changes = _changes(batches, mine[kinds == _BEGIN], levels, trades, touch)
     at = touch[:, 0]
     return Observed(
-        tape.instruments[instrument].symbol, int(ends[count - 1]) if count else 0,
-        _times(batches)[at], touch[:, 1], touch[:, 2], touch[:, 3], touch[:, 4], weight, depth, *trades, *changes,
+        tape.instruments[instrument].symbol, int(ends[count - 1]) if count else 0, _times(batches)[at], touch[:, 1],
+        touch[:, 2], touch[:, 3], touch[:, 4], weight, depth, *_parents(batches, trades), *changes,
     )
+
+
+class _Rows(NamedTuple):
+    """Rows of one kind: the batch, side, tick and lots of each, in order."""
+
+    owner: Ints
+    side: Ints
+    tick: Ints
+    lots: Ints
+
+    @staticmethod
+    def of_levels(tape: Tape, batches: NDArray[Any], at: Ints) -> _Rows:
+        """Those of batches of levels."""
+        counts = batches["count"][at].astype(np.int64)
+        owner = np.repeat(at, counts)
+        place = batches["first"][owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        levels = tape.levels[place]
+        return _Rows(owner, levels["side"].astype(np.int64), levels["price_ticks"].astype(np.int64),
+                     levels["quantity_lots"].astype(np.int64))
+
+    def joined(self, other: _Rows) -> _Rows:
+        """Both, by their batches."""
+        order = np.argsort(np.concatenate((self.owner, other.owner)), kind="stable")
+        return _Rows(*(np.concatenate(pair)[order] for pair in zip(self, other, strict=True)))
 
 
 def _times(batches: NDArray[Any]) -> Ints:
@@ -126,17 +159,19 @@ def _times(batches: NDArray[Any]) -> Ints:
     return found
 
 
-def _touches(tape: Tape, batches: NDArray[Any], instrument: int, depth_at: Ints,
+def _touches(tape: Tape, batches: NDArray[Any], instrument: int, depth_at: Ints, by_order: bool,
              advance: Callable[[int], None]) -> tuple[Ints, Ints, Floats]:
     """(batch, bid, ask, bid lots, ask lots) after each depth message, how long each stood, and samples of depth."""
-    book = Book(synced=bool(tape.header.get("synced_from_start")))
+    synced = bool(tape.header.get("synced_from_start"))
+    feed: Book | L3Book = L3Book(synced=synced) if by_order else Book(synced=synced)
+    book = feed.book if isinstance(feed, L3Book) else feed
     last = (batches["flags"][depth_at] & FLAGS["LAST_IN_BATCH"]) != 0
     times = _times(batches)
     found: list[tuple[int, int, int, int, int]] = []
     depth: list[list[list[int]]] = []
     since, sample_at = 0, 0
     for at in depth_at[last].tolist():
-        book.apply(batches[:at + 1], tape.levels, tape.rows, instrument=instrument, start=since)
+        feed.apply(batches[:at + 1], tape.levels, tape.rows, instrument=instrument, start=since)
         since = at + 1
         bid, ask = book.bid_ticks, book.ask_ticks
         if not book.synced or bid is None or ask is None:
@@ -157,51 +192,73 @@ def _touches(tape: Tape, batches: NDArray[Any], instrument: int, depth_at: Ints,
     return touch, weight, np.array(depth, np.float64).reshape(-1, 2, len(DEPTH_BP))
 
 
-def _spread_rows(batches: NDArray[Any], at: Ints) -> tuple[Ints, Ints]:
-    """(batch, place in the levels) of each row of the batches at `at`."""
+def _market_trades(tape: Tape, batches: NDArray[Any], mine: Ints) -> _Rows:
+    """Market trades; the side is the aggressor's."""
+    market = (batches["kind"][mine] == _TRADE) & ((batches["flags"][mine] & FLAGS["NOT_MARKET"]) == 0)
+    return _Rows.of_levels(tape, batches, mine[market])
+
+
+def _totals(tape: Tape, batches: NDArray[Any], at: Ints, snapshots: Ints) -> tuple[_Rows, _Rows]:
+    """What a stream of orders says of levels: totals after each message where they changed; and its trades."""
     counts = batches["count"][at].astype(np.int64)
-    owner = np.repeat(at, counts)
-    inside = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return owner, batches["first"][owner].astype(np.int64) + inside
+    owners = np.repeat(at, counts)
+    place = batches["first"][owners] + np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = tape.rows[place]
+    names = ("kind", "side", "price_ticks", "quantity_lots", "order_id", "flags")
+    epochs = np.searchsorted(snapshots, owners, "right").tolist()
+    orders: dict[int, tuple[int, int, int]] = {}
+    totals: dict[tuple[int, int], int] = {}
+    changed: dict[tuple[int, int], None] = {}
+    levels: list[tuple[int, int, int, int]] = []
+    trades: list[tuple[int, int, int, int]] = []
+    epoch = epochs[0] if epochs else 0
+    for owner, now, (kind, side, tick, lots, order_id, flags) in zip(
+            owners.tolist(), epochs, zip(*(rows[n].tolist() for n in names), strict=True), strict=True):
+        if now != epoch:
+            orders, totals, epoch = {}, {}, now
+        if kind == _EXECUTE and not flags & _NO_TRADE:
+            trades.append((owner, _BUY + _SELL - side, tick, lots))
+        was_side, was_tick, was = orders.pop(order_id, (side, tick, 0))
+        left = lots if kind in (_ADD, _MODIFY) else was if flags & FLAGS["KEEPS_BOOK"] else was - (lots or was)
+        side, tick = (side or was_side, tick) if kind in (_ADD, _MODIFY) else (was_side, was_tick)
+        if left > 0:
+            orders[order_id] = (side, tick, left)
+        for key, change in (((was_side, was_tick), -was), ((side, tick), max(left, 0))):
+            totals[key] = totals.get(key, 0) + change
+            changed[key] = None
+        if flags & FLAGS["LAST_IN_BATCH"]:
+            levels += [(owner, *key, totals[key]) for key in changed]
+            changed = {}
+    made = (np.array(found, np.int64).reshape(-1, 4).T for found in (levels, trades))
+    first, second = (_Rows(*columns) for columns in made)
+    return first, second
 
 
-def _market_trades(batches: NDArray[Any], mine: Ints) -> Ints:
-    flags, kinds = batches["flags"][mine], batches["kind"][mine]
-    found: Ints = mine[(kinds == _TRADE) & ((flags & FLAGS["NOT_MARKET"]) == 0)]
-    return found
-
-
-def _trades(tape: Tape, batches: NDArray[Any], mine: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+def _parents(batches: NDArray[Any], trades: _Rows) -> tuple[Ints, Ints, Ints, Ints]:
     """Parent orders: time, sign, lots, prints."""
-    owner, place = _spread_rows(batches, _market_trades(batches, mine))
-    ms = _times(batches)[owner] // MS
-    side, lots = tape.levels["side"][place].astype(np.int64), tape.levels["quantity_lots"][place]
+    ms = _times(batches)[trades.owner] // MS
     if not len(ms):
         none = np.zeros(0, np.int64)
         return none, none, none, none
-    begins = np.concatenate(([True], (np.diff(ms) != 0) | (np.diff(side) != 0)))
-    starts = np.flatnonzero(begins)
+    starts = np.flatnonzero(np.concatenate(([True], (np.diff(ms) != 0) | (np.diff(trades.side) != 0))))
     prints = np.diff(np.concatenate((starts, [len(ms)])))
-    return ms[starts] * MS, np.where(side[starts] == _BUY, 1, -1), np.add.reduceat(lots, starts), prints
+    sign = np.where(trades.side[starts] == _BUY, 1, -1)
+    return ms[starts] * MS, sign, np.add.reduceat(trades.lots, starts), prints
 
 
-def _changes(tape: Tape, batches: NDArray[Any], mine: Ints, touch: Ints) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+def _changes(batches: NDArray[Any], snapshots: Ints, levels: _Rows, trades: _Rows,
+             touch: Ints) -> tuple[Ints, Ints, NDArray[np.bool_]]:
     """What was placed and cancelled: lots, ticks behind the own best, and whether a level began or ended by it.
 
     A level's total before a message is its total after the last message that named it; what traded there in between
     is added back. Levels of snapshots, and those before the second touch, only tell totals.
     """
-    depth, place = _spread_rows(batches, mine[batches["kind"][mine] == _LEVEL])
-    trade, trade_place = _spread_rows(batches, _market_trades(batches, mine))
-    snapshots = mine[batches["kind"][mine] == _BEGIN]
-    owner = np.concatenate((depth, trade))
-    levels = tape.levels[np.concatenate((place, trade_place))]
-    is_depth = np.arange(len(owner)) < len(depth)
-    side = np.where(is_depth, levels["side"], _BUY + _SELL - levels["side"].astype(np.int64)).astype(np.int64)
+    resting = trades._replace(side=_BUY + _SELL - trades.side)
+    owner, side, tick, lots = (np.concatenate(pair) for pair in zip(levels, resting, strict=True))
+    is_depth = np.arange(len(owner)) < len(levels.owner)
     epoch = np.searchsorted(snapshots, owner, "right")
-    order = np.lexsort((owner, levels["price_ticks"], side, epoch))
-    owner, is_depth, side = owner[order], is_depth[order], side[order]
-    tick, lots = levels["price_ticks"][order].astype(np.int64), levels["quantity_lots"][order]
+    order = np.lexsort((is_depth, owner, tick, side, epoch))     # an execution comes before the total it leaves
+    owner, is_depth, side, tick, lots = owner[order], is_depth[order], side[order], tick[order], lots[order]
     level = np.cumsum((np.diff(tick, prepend=-1) != 0) | (np.diff(side, prepend=0) != 0)
                       | (np.diff(epoch[order], prepend=-1) != 0))
     traded = np.cumsum(np.where(is_depth, 0, lots))

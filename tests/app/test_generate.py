@@ -14,6 +14,8 @@ from apex.app.cli import main
 from apex.app.generate_command import find, generate, generate_scenario
 from apex.domain.instrument import Instrument
 from apex.domain.scenario import SHIPPED
+from apex.research.facts import measure
+from apex.research.observe import observe
 from apex.store.tape import Tape
 from apex.store.verify import verify
 
@@ -136,6 +138,28 @@ def test_a_scenario_says_what_is_generated(tmp_path: Path, capsys: pytest.Captur
     assert hashes[2] == run(capsys, "--seed", 3, "--events", 30_000, "--out", out)[1]["content_hash"]
 
 
+def test_a_tape_of_orders_is_the_same_market(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: queue models tried on another market than the one of the levels; facts that the form decides."""
+    paths = {book: tmp_path / f"{book}.tape" for book in ("l2", "l3")}
+    for book, path in paths.items():
+        words = ("--seed", 3, "--events", 120_000, "--scenario", "btc", "--book", book, "--out", path)
+        code, value = run(capsys, *words)
+        assert (code, value["book"]) == (0, book)
+    with Tape.open(paths["l2"]) as levels, Tape.open(paths["l3"]) as orders:
+        assert verify(orders).ok
+        assert orders.order_books() == {0}
+        assert set(orders.header["kinds"]) == {"SNAPSHOT_BEGIN", "ORDER_ADD", "ORDER_DELETE", "ORDER_EXECUTE"}
+        first, second = observe(levels), observe(orders)
+    same = min(len(first.parent_ts), len(second.parent_ts)) - 50
+    for name in ("parent_ts", "parent_sign", "parent_lots", "parent_prints"):
+        assert (getattr(first, name)[:same] == getattr(second, name)[:same]).all()
+    found = [measure(seen) for seen in (first, second)]
+    for name in ("spread_bp", "touch_in_orders", "depth_10bp", "placed_1bp", "cancelled_5bp", "hazard", "emptied"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=0.25), name
+    result = apex.replay(paths["l3"], "apex.strategies.maker:Maker", queue="fifo")
+    assert result.summary["fills"] > 0
+
+
 def test_chunks_do_not_show_on_a_scenarios_tape(tmp_path: Path) -> None:
     """Lost otherwise: a hash that changes when somebody tunes the memory of the generator."""
     hashes = {generate_scenario(tmp_path / "x.tape", 3, 50_000, find("pairs"), chunk=chunk)["content_hash"]
@@ -150,6 +174,8 @@ def test_chunks_do_not_show_on_a_scenarios_tape(tmp_path: Path) -> None:
     (("--scenario", "btc", "--tick", "1"), "--tick", "scenario says"),
     (("--scenario", "pairs", "--instruments", "3"), "--instruments", "scenario says"),
     (("--scenario", "pairs", "--events", "31"), "--events", "32"),
+    (("--book", "l3"), "--book", "no single orders"),
+    (("--scenario", "btc", "--book", "l4"), "--book", "l4"),
 ])
 def test_wrong_scenarios_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
                                    where: str, said: str) -> None:

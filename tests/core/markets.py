@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 FOLDER = ROOT / "apex" / "scenarios"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
-KIND_NAMES = {code: name for name, code in KINDS.items()} | {60: "ORDER_ADD", 62: "ORDER_DELETE", 63: "ORDER_EXECUTE"}
+KIND_NAMES = {code: name for name, code in KINDS.items()}
 
 
 @cache

@@ -187,6 +187,37 @@ def test_a_small_tape_is_read_as_it_is(tmp_path: Path) -> None:
     assert part.ts.tolist() == seen.ts[:2].tolist()
 
 
+def test_orders_are_read_as_the_levels_they_make(tmp_path: Path) -> None:
+    """Lost otherwise: executions counted as cancellations, deletes of all that is left as nothing, fills twice."""
+
+    def order(ms: int, kind: str, order_id: int, side: int, ticks: int, lots: int, flags: int = BOTH, *,
+              last: bool = True) -> np.ndarray:
+        row = message(f"ORDER_{kind}", START + ms * MS, [(side, ticks, lots, 0)], flags=flags, last=last)
+        row["order_id"] = order_id
+        return row
+
+    shot, keeps = BOTH | FLAGS["SNAPSHOT"], BOTH | FLAGS["KEEPS_BOOK"]
+    made = [message("SNAPSHOT_BEGIN", START, [(0, 0, 0, 0)], last=False),
+            order(0, "ADD", 1, 1, 1000, 50, shot, last=False), order(0, "ADD", 2, 2, 1001, 40, shot),
+            order(10, "ADD", 3, 2, 1003, 7),                 # 7 placed 2 ticks behind
+            order(20, "EXECUTE", 2, 2, 1001, 34),            # a buy; 6 stay
+            order(30, "MODIFY", 3, 2, 1002, 5),              # 7 cancelled at 1003, 5 placed at 1002
+            order(40, "DELETE", 2, 2, 1001, 0),              # all 6 that are left; the touch goes
+            order(50, "EXECUTE", 1, 1, 1000, 9, keeps),      # a fill that is told by other rows
+            message("TRADE", START + 50 * MS, [(2, 1000, 9, 0)]),
+            order(60, "DELETE", 1, 1, 1000, 9)]
+    with TapeWriter(tmp_path / "orders.tape", [BTC], source="test") as tape:
+        tape.append(*pack(np.concatenate(made)))
+    with Tape.open(tmp_path / "orders.tape") as read:
+        seen = observe(read)
+    assert seen.ask.tolist() == [1001, 1001, 1001, 1001, 1002, 1002, 1002]
+    assert seen.bid_lots.tolist() == [50] * 6 + [41]
+    assert (seen.parent_sign.tolist(), seen.parent_lots.tolist()) == ([1, -1], [34, 9])
+    changes = sorted(zip(seen.change_lots.tolist(), seen.change_ticks.tolist(), seen.change_emptied.tolist(),
+                         strict=True))
+    assert changes == sorted([(7, 2, True), (-7, 2, True), (5, 1, True), (-6, 0, True)])
+
+
 @pytest.mark.recordings
 @pytest.mark.parametrize("chain", CHAINS)
 def test_recordings_lie_within_the_bands(chain: str, data_file: Callable[[str], Path], tmp_path: Path) -> None:
