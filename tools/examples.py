@@ -3,7 +3,8 @@
     tools/examples.py PAGE.md ... [--write]      run the examples of pages; --write puts what came out into them
 
 A page's examples run in order, in one folder of their own, which has `build/demo/market.tape` as `make demo` makes it,
-`market.tape` (the same), `config/` and `mine.py` with the market maker of the README. What runs:
+`market.tape` (the same), `config/` and `mine.py` with the market maker of the README; `$CHECKOUT` is where the pages lie.
+What runs:
 
     ```python       executed; all blocks of a page share their names, and begin with `apex` and `Maker`
     ```console      each line that begins with `$ ` is run by bash; the lines below it are what it prints
@@ -34,7 +35,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<word>[\w+-]*) *$")
+FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|:{3,})(?P<word>[^`\s]*)[^`]*$")
 COMMENT = re.compile(r"^ *<!-- (?P<word>file|output|skip|peer)(?:: (?P<value>.*?))? -->$")
 COMMAND = re.compile(r"^ *(?:\$ +)?(?:\.venv/bin/)?apex +(?P<rest>[a-z-].*)$")
 SECONDS = 120
@@ -94,10 +95,14 @@ def command_lines(page: Path) -> Iterator[tuple[int, str]]:
                 yield number, re.split(r"\s+(?:#|\||>|;|&&)", text)[0]
 
 
+def _lines(text: str) -> list[str]:
+    """Lines without blanks at their ends, and without empty ones around them."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n").splitlines()
+
+
 def matches(expected: str, got: str) -> bool:
     """Whether output is what a page shows."""
-    want = [line.rstrip() for line in expected.strip("\n").splitlines()]
-    have = [line.rstrip() for line in got.strip("\n").splitlines()]
+    want, have = _lines(expected), _lines(got)
     pattern = "".join(
         r"(?:.*\n)*?" if line == "..." else ".*?".join(re.escape(part) for part in line.split("...")) + r"\n"
         for line in want)
@@ -143,7 +148,7 @@ class Sandbox:
                                         encoding="utf-8")
         self.environment = {
             **os.environ, "PATH": f"{shim.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC", "NO_COLOR": "1",
+            "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC", "NO_COLOR": "1", "CHECKOUT": str(ROOT),
         }
 
     def run(self, block: Block) -> list[tuple[str, str, str]]:
@@ -230,22 +235,29 @@ def demo_market(path: Path) -> Path:
     return path
 
 
+def renewed(expected: str, got: str) -> list[str]:
+    """Output for a page: lines that the page shows with `...` in them stay as long as they hold."""
+    patterns = [line for line in expected.splitlines() if "..." in line]
+    return [next((p for p in patterns if matches(p, line)), line) for line in _lines(got)]
+
+
 def rewrite(page: Path, played: list[tuple[Block, list[tuple[str, str, str]]]]) -> int:
     """Put what came out into a page where it shows something else; how many outputs changed."""
     lines = page.read_text(encoding="utf-8").splitlines()
     changed = 0
     for block, outputs in reversed(played):
-        wrong = sum(not matches(expected, got) for _, expected, got in outputs)
-        if not wrong:
+        wrong = [(what, expected) for what, expected, got in outputs if not matches(expected, got)]
+        if any("..." in expected.splitlines() for _, expected in wrong):
+            print(f"{block}: a line of `...` stands for too little; write this one by hand")
             continue
-        changed += wrong
+        changed += len(wrong)
+        commands = transcript(block.text) if block.word == "console" else [("", "")]
         new: list[str] = []
-        for (command, _), (_, expected, got) in zip(
-                transcript(block.text) if block.word == "console" else [("", "")], outputs, strict=True):
+        for (command, _), (_, expected, got) in zip(commands, outputs, strict=False):
             new += [f"$ {command}"] if command else []
-            new += (expected if matches(expected, got) else got).rstrip("\n").splitlines()
-        lines[block.line:block.line + len(block.text.splitlines())] = [
-            part.rstrip() for line in new for part in line.splitlines() or [""]]
+            new += expected.splitlines() if matches(expected, got) else renewed(expected, got)
+        if wrong:
+            lines[block.line:block.line + len(block.text.splitlines())] = "\n".join(new).splitlines()
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return changed
 

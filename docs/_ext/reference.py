@@ -134,9 +134,16 @@ def _values(body: list[ast.stmt]) -> list[str]:
     return lines
 
 
+def elsewhere() -> set[tuple[str, str]]:
+    """(module, name) of what pages show by a comment of their own."""
+    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
+    return {(m[1], name) for text in texts for m in NAMES.finditer(text) for name in m[2].split()}
+
+
 def core() -> str:
-    """Every compiled module: its names, from its stub."""
+    """Every compiled module: its names, from its stub, but for those that another page shows."""
     made: list[str] = []
+    others = elsewhere()
     for path in sorted((ROOT / "apex" / "_core").rglob("*.pyi")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         parsed = tree(module)
@@ -144,7 +151,13 @@ def core() -> str:
         said = re.match(r'\s*(?:#[^\n]*\n)*\s*"""(.*?)"""', head, re.DOTALL)
         lines = _values(parsed.body)
         for node in parsed.body:
-            if isinstance(node, Definition) and not node.name.startswith("_"):
+            if not isinstance(node, Definition) or node.name.startswith("_"):
+                continue
+            if (module, node.name) in others:
+                lines += [f"See :py:class:`~{module}.{node.name}`.", ""]
+            elif module == apex._FACES.get(node.name):
+                lines += [f"See :py:obj:`apex.{node.name}`.", ""]
+            else:
                 lines += _define(node)
         about = ["```{eval-rst}", *inspect.cleandoc(said[1]).splitlines(), "```", ""] if said else []
         made += [f"## {module.removeprefix('apex._core.')}", "", *about, *_rst(module, lines)]
