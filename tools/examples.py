@@ -14,7 +14,8 @@ A comment on the line before a block changes that:
     <!-- file: NAME -->        the block is that file; a Python file is then imported, with all its names
     <!-- output -->            the block is what the Python block before it printed
     <!-- skip: WHY -->         the block is not run
-    <!-- peer: hftbacktest --> the block is that environment's: it is not run here
+    <!-- peer: NAME -->        the block is a file for a peer's Python, not imported here
+    <!-- peer: run -->         the console block is run with the peer's Python, where there is one
 
 In what a page shows, `...` stands for anything within a line, and a line of `...` alone for any lines.
 """
@@ -35,7 +36,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|:{3,})(?P<word>[^`\s]*)[^`]*$")
+FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<word>[^`\s]*)[^`]*$")
 COMMENT = re.compile(r"^ *<!-- (?P<word>file|output|skip|peer)(?:: (?P<value>.*?))? -->$")
 COMMAND = re.compile(r"^ *(?:\$ +)?(?:\.venv/bin/)?apex +(?P<rest>[a-z-].*)$")
 SECONDS = 120
@@ -53,6 +54,11 @@ class Block(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
+
+
+Shown = tuple[str, str, str]
+"""What printed it, what the page shows, what came out."""
+Played = tuple[Block, list[Shown]]
 
 
 def pages() -> list[Path]:
@@ -132,8 +138,8 @@ def transcript(text: str) -> list[tuple[str, str]]:
 class Sandbox:
     """A folder in which a page's examples run, with the names they share."""
 
-    def __init__(self, folder: Path, market: Path) -> None:
-        self.folder, self.printed = folder, ""
+    def __init__(self, folder: Path, market: Path, peer: Path | None = None) -> None:
+        self.folder, self.peer, self.printed = folder, peer, ""
         self.names: dict[str, Any] = {}
         demo = folder / "build" / "demo"
         demo.mkdir(parents=True)
@@ -151,11 +157,11 @@ class Sandbox:
             "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC", "NO_COLOR": "1", "CHECKOUT": str(ROOT),
         }
 
-    def run(self, block: Block) -> list[tuple[str, str, str]]:
+    def run(self, block: Block) -> list[Shown]:
         """Run a block; (what, expected, got) of each output that the page shows."""
-        if block.note in ("skip", "peer"):
+        if block.note == "skip" or (block.note, block.value, self.peer) == ("peer", "run", None):
             return []
-        if block.note == "file":
+        if block.note == "file" or (block.note == "peer" and block.value != "run"):
             self._file(block)
             return []
         if block.note == "output":
@@ -163,14 +169,16 @@ class Sandbox:
         if block.word == "python":
             self._python(block)
         elif block.word == "console":
-            return [(f"{block}: $ {command}", output, self._shell(command)) for command, output in transcript(block.text)]
+            peer = self.peer if block.note == "peer" else None
+            return [(f"{block}: $ {command}", output, self._shell(command, peer))
+                    for command, output in transcript(block.text)]
         return []
 
     def _file(self, block: Block) -> None:
         path = self.folder / block.value
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text + "\n", encoding="utf-8")
-        if path.suffix == ".py":
+        if path.suffix == ".py" and block.note == "file":
             sys.modules.pop(path.stem, None)
             importlib.invalidate_caches()
             module = importlib.import_module(path.stem)
@@ -185,8 +193,12 @@ class Sandbox:
             exec(code, self.names)
         self.printed = said.getvalue()
 
-    def _shell(self, command: str) -> str:
-        done = subprocess.run(["bash", "-c", command], cwd=self.folder, env=self.environment, timeout=SECONDS, text=True,
+    def _shell(self, command: str, peer: Path | None) -> str:
+        environment = self.environment
+        if peer is not None:
+            environment = {**environment, "PATH": f"{peer.parent}:{environment['PATH']}"}
+            del environment["PYTHONPATH"]
+        done = subprocess.run(["bash", "-c", command], cwd=self.folder, env=environment, timeout=SECONDS, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
         if done.returncode not in (0, 1) and "exit" not in command:
             raise RuntimeError(f"$ {command}\nended with {done.returncode}:\n{done.stdout}")
@@ -210,10 +222,11 @@ def inside(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def play(page: Path, folder: Path, market: Path) -> list[tuple[Block, list[tuple[str, str, str]]]]:
-    """Run all examples of a page in a new folder; what each block shows, and what came out."""
-    sandbox = Sandbox(folder, market)
-    found = []
+def play(page: Path, folder: Path, market: Path, peer: Path | None = None,
+         keep: dict[str, Any] | None = None) -> list[Played]:
+    """Run all examples of a page in a new folder; what each block shows, and what came out. `keep` gets its names."""
+    sandbox = Sandbox(folder, market, peer)
+    found: list[Played] = []
     with inside(folder):
         for block in blocks(page):
             try:
@@ -221,6 +234,8 @@ def play(page: Path, folder: Path, market: Path) -> list[tuple[Block, list[tuple
             except Exception as error:
                 error.add_note(f"in the example {block}")
                 raise
+    if keep is not None:
+        keep.update(sandbox.names)
     return found
 
 
@@ -241,7 +256,7 @@ def renewed(expected: str, got: str) -> list[str]:
     return [next((p for p in patterns if matches(p, line)), line) for line in _lines(got)]
 
 
-def rewrite(page: Path, played: list[tuple[Block, list[tuple[str, str, str]]]]) -> int:
+def rewrite(page: Path, played: list[Played]) -> int:
     """Put what came out into a page where it shows something else; how many outputs changed."""
     lines = page.read_text(encoding="utf-8").splitlines()
     changed = 0
