@@ -5,14 +5,15 @@
 #   make peers    the peers' environments             make bench-short  their short form, exit 1 when a target is missed
 #   make parity   fills against hftbacktest
 #   make checked  the suite on the checked build      make long    what is too slow for CI; resumable
-#   make lock     renew requirements.lock             make clean   remove what make built
+#   make docs     the site, into build/docs           make lock    renew the locks
 #   make pages    the figures of docs/strategies, from replays of the recordings
+#   make clean    remove what make built
 # PYTHON=python3.13 chooses the interpreter of a new .venv; APEX_DATA names the folder of recordings.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test check demo bench bench-short peers parity parity-short long checked pages lock clean
+.PHONY: build test check demo bench bench-short peers parity parity-short long checked pages docs lock clean
 
 BIN := .venv/bin
 VENV_PYTHON := $(BIN)/python
@@ -106,10 +107,27 @@ pages: build
 	@$(VENV_PYTHON) -c "import matplotlib" 2>/dev/null || $(PIP) install --quiet "matplotlib>=3.9" || $(NO_NETWORK)
 	@$(VENV_PYTHON) tools/pages/run.py
 
+# The site has an environment of its own over .venv: it sees our packages, and no user of ours gets its eighty.
+.venv-docs/.done: docs/requirements.lock .venv/.editable
+	@echo "make: environment of the site"
+	@$(VENV_PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > .venv-docs/.place
+	@$(VENV_PYTHON) -c "import sysconfig; print('import site; site.addsitedir(\'' + sysconfig.get_path('purelib') + '\')')" \
+		> "$$(cat .venv-docs/.place)/ours.pth"
+	@.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
+		-r docs/requirements.lock || $(NO_NETWORK)
+	@touch $@
+
+# Any warning is an error; the notebooks run here. Then the page of both ways, where hftbacktest's environment exists.
+docs: build .venv-docs/.done
+	@.venv-docs/bin/python -m sphinx -W --keep-going --quiet docs build/docs
+	@$(VENV_PYTHON) -m pytest -q -rs -p no:cacheprovider tests/docs/test_both_ways.py
+	@echo "make: build/docs/index.html"
+
 lock:
 	@tools/lock.sh
 
 clean:
-	rm -rf build dist *.egg-info .venv-peers-* .venv/.editable
+	rm -rf build dist *.egg-info .venv-peers-* .venv-docs .venv/.editable
 	find apex -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -205,11 +205,12 @@ def test_no_machine_is_named() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_lock_has_hashes_and_no_addresses() -> None:
+@pytest.mark.parametrize("place", ["requirements.lock", "docs/requirements.lock"])
+def test_the_locks_have_hashes_and_no_addresses(place: str) -> None:
     """Lost otherwise: installs that are not what was tested, or that only work against one index."""
-    lock = ROOT / "requirements.lock"
+    lock = ROOT / place
     if not lock.exists():
-        pytest.skip("requirements.lock is not part of this copy")
+        pytest.skip(f"{place} is not part of this copy")
     entries = re.split(r"\n(?=\S)", re.sub(r"(?m)^#.*\n", "", lock.read_text("utf-8")).strip())
     assert len(entries) > 20
     for entry in entries:

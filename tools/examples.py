@@ -3,8 +3,8 @@
     tools/examples.py PAGE.md ... [--write]      run the examples of pages; --write puts what came out into them
 
 A page's examples run in order, in one folder of their own, which has `build/demo/market.tape` as `make demo` makes it,
-`market.tape` (the same), `config/` and `mine.py` with the market maker of the README; `$CHECKOUT` is where the pages lie.
-What runs:
+`market.tape` (the same), `config/`, and `mine.py` with the market maker of the README; `$CHECKOUT` is the folder of the
+project. What runs:
 
     ```python       executed; all blocks of a page share their names, and begin with `apex` and `Maker`
     ```console      each line that begins with `$ ` is run by bash; the lines below it are what it prints
@@ -64,7 +64,7 @@ Played = tuple[Block, list[Shown]]
 def pages() -> list[Path]:
     """All pages with examples: the README and the folder docs."""
     found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in found if page.exists() and not page.relative_to(ROOT).parts[1:2] == ("results",)]
+    return [page for page in found if page.exists() and page.relative_to(ROOT).parts[1:2] != ("results",)]
 
 
 def blocks(page: Path) -> list[Block]:
@@ -89,7 +89,10 @@ def blocks(page: Path) -> list[Block]:
 
 
 def command_lines(page: Path) -> Iterator[tuple[int, str]]:
-    """Every `apex ...` line of a page, in whatever block it stands, with its continuations joined."""
+    """Every `apex ...` line of a page, in whatever block it stands, with its continuations joined.
+
+    One that shows its exit code is left out: it is there for its error.
+    """
     lines = page.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         if match := COMMAND.match(line):
@@ -97,8 +100,8 @@ def command_lines(page: Path) -> Iterator[tuple[int, str]]:
             while text.endswith("\\") and following < len(lines):
                 text = text[:-1].rstrip() + " " + lines[following].strip()
                 following += 1
-            if line.startswith(("    ", "$", "apex", ".venv")):
-                yield number, re.split(r"\s+(?:#|\||>|;|&&)", text)[0]
+            if line.startswith(("    ", "$", "apex", ".venv")) and "exit $?" not in line:
+                yield number, re.split(r"\s*(?:\s#|\||>|;|&&)", text)[0]
 
 
 def _lines(text: str) -> list[str]:
@@ -150,11 +153,12 @@ class Sandbox:
         shim.parent.mkdir(parents=True)
         shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m apex "$@"\n', encoding="utf-8")
         shim.chmod(0o755)
-        (folder / "mine.py").write_text(next(b.text for b in blocks(ROOT / "README.md") if "class Maker" in b.text) + "\n",
-                                        encoding="utf-8")
+        maker = next(block.text for block in blocks(ROOT / "README.md") if "class Maker" in block.text)
+        (folder / "mine.py").write_text(f"{maker}\n", encoding="utf-8")
         self.environment = {
             **os.environ, "PATH": f"{shim.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC", "NO_COLOR": "1", "CHECKOUT": str(ROOT),
+            "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC", "NO_COLOR": "1",
+            "CHECKOUT": str(ROOT),
         }
 
     def run(self, block: Block) -> list[Shown]:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from apex.app import cli
 from sphinx.application import Sphinx
+
+from apex.app import cli
 
 WIDTH = "100"
 COMMON = ("json", "verbose", "quiet", "help")
@@ -73,8 +74,8 @@ def reference(name: str) -> str:
         if len(words) > 2:
             made += [f"### {' '.join(words)}", "", _text(parser.description or ""), ""]
         made += ["```text", _usage(parser), "```", ""]
-        shown = [a for a in parser._actions
-                 if a.dest not in COMMON and not isinstance(a, argparse._SubParsersAction) and a.help != argparse.SUPPRESS]
+        shown = [a for a in parser._actions if a.dest not in COMMON and a.help != argparse.SUPPRESS
+                 and not isinstance(a, argparse._SubParsersAction)]
         if shown:
             made += ["```{eval-rst}", f".. program:: {parser.prog}", ""]
             for action in shown:

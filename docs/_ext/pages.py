@@ -40,7 +40,7 @@ def expand(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def outside(app: Sphinx, relative: Path, parent: str, source: list[str]) -> None:
     """The same for a file that a page includes from beside the folder docs: its links start there."""
-    if "docs" in relative.parts[-2:-1] or relative.is_absolute() and "docs" in relative.parts:
+    if "docs" in relative.parts[-2:-1] or (relative.is_absolute() and "docs" in relative.parts):
         return
     text = re.sub(r"(\]\()docs/([^)]*)\)", r"\1\2)", source[0])
     text = text.replace("](decisions)", "](decisions/index.md)").replace("](results)", "](results/README.md)")

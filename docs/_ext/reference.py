@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apex
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import Config, NumpyDocstring
+
+import apex
 
 ROOT = Path(__file__).resolve().parents[2]
 STYLE = Config(napoleon_use_ivar=True, napoleon_use_rtype=False, napoleon_use_param=True, napoleon_custom_sections=None)
@@ -59,14 +60,8 @@ def _documented(body: list[ast.stmt]) -> Iterator[tuple[ast.AnnAssign, str]]:
 
 def _arguments(node: ast.FunctionDef, *, bound: bool) -> str:
     """The parameters as written, without self or cls."""
-    arguments = node.args
-    if bound:
-        places = arguments.posonlyargs or arguments.args
-        if places and places[0].arg in ("self", "cls"):
-            places = places[1:]
-            arguments = ast.arguments([] if arguments.posonlyargs else [], places, arguments.vararg,
-                                      arguments.kwonlyargs, arguments.kw_defaults, arguments.kwarg, arguments.defaults)
-    return ast.unparse(arguments)
+    text = ast.unparse(node.args)
+    return re.sub(r"^(self|cls)(, /)?(, |$)", "", text) if bound else text
 
 
 def _function(node: ast.FunctionDef, kind: str = "function") -> list[str]:

@@ -33,7 +33,7 @@ def test_both_programs_trade_alike(tmp_path: Path, tmp_path_factory: pytest.Temp
         for what, expected, got in outputs:
             assert examples.matches(expected, got), f"{what}\nshown:\n{expected}\ncame out:\n{got}"
     times, held, count = np.load(tmp_path / "theirs.npy").T
-    assert len(times) == 11_006
+    assert len(times) == 11_005
     assert count[-1] > 700
     fills = kept["run"].fill_rows
     order = np.argsort(fills["ts_local_ns"], kind="stable")
