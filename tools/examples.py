@@ -6,7 +6,7 @@ A page's examples run in order, in one folder of their own, which has `build/dem
 `market.tape` (the same), `config/`, and `mine.py` with the market maker of the README; `$CHECKOUT` is the folder of the
 project. What runs:
 
-    ```python       executed; all blocks of a page share their names, and begin with `apex` and `Maker`
+    ```python       executed; all blocks of a page share their names, and begin with `apex` and its `Maker`
     ```console      each line that begins with `$ ` is run by bash; the lines below it are what it prints
 
 A comment on the line before a block changes that:
@@ -190,7 +190,7 @@ class Sandbox:
 
     def _python(self, block: Block) -> None:
         if not self.names:
-            exec("import apex\nfrom mine import Maker", self.names)
+            exec("import apex\nfrom apex.strategies.maker import Maker", self.names)
         code = compile("\n" * block.line + block.text, str(block.page), "exec")
         said = io.StringIO()
         with contextlib.redirect_stdout(said):

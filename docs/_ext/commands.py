@@ -10,11 +10,12 @@ import argparse
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING, Any
 
 from apex.app import cli
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 WIDTH = "100"
 COMMON = ("json", "verbose", "quiet", "help")
@@ -37,7 +38,7 @@ def _below(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 
 def _words(text: str) -> str:
     """Help of argparse as reStructuredText: nothing of it is markup but `code`."""
-    plain = re.sub(r"([*|\\_])", r"\\\1", text.replace("%%", "%"))
+    plain = re.sub(r"([*|\\_])", r"\\\1", text)
     return re.sub(r"`([^`]+)`", lambda m: f"``{m[1]}``".replace("\\", ""), plain)
 
 
@@ -45,7 +46,7 @@ def _usage(parser: argparse.ArgumentParser) -> str:
     return parser.format_usage().removeprefix("usage: ").strip()
 
 
-def _option(action: argparse.Action) -> list[str]:
+def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
     """One option, with what it takes and what it does."""
     takes = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest.upper())
     takes = " ".join(takes) if isinstance(takes, tuple) else str(takes)
@@ -55,7 +56,7 @@ def _option(action: argparse.Action) -> list[str]:
         heads = list(action.option_strings)
     else:
         heads = [f"{word} {takes}" for word in action.option_strings]
-    text = _words(action.help or "")
+    text = _words(parser._get_formatter()._expand_help(action) if action.help else "")
     if action.choices and action.metavar and action.option_strings:
         text += f" ({', '.join(map(str, action.choices))})"
     if action.required and action.option_strings:
@@ -79,7 +80,7 @@ def reference(name: str) -> str:
         if shown:
             made += ["```{eval-rst}", f".. program:: {parser.prog}", ""]
             for action in shown:
-                made += _option(action)
+                made += _option(parser, action)
             made += ["```", ""]
     return "\n".join(made)
 

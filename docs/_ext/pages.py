@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
 
 PLAN = {"api", "commands", "concepts", "decisions", "notebooks", "results", "start", "write"}
 """Subfolders whose pages stand in the table of contents of their own index, or of the start page."""

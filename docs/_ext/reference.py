@@ -15,15 +15,14 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from sphinx.application import Sphinx
-from sphinx.ext.napoleon import Config, NumpyDocstring
+from typing import TYPE_CHECKING, Any
 
 import apex
 
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
 ROOT = Path(__file__).resolve().parents[2]
-STYLE = Config(napoleon_use_ivar=True, napoleon_use_rtype=False, napoleon_use_param=True, napoleon_custom_sections=None)
 NAMES = re.compile(r"<!-- names: ([\w.]+) ([\w ]+) -->")
 Definition = ast.ClassDef | ast.FunctionDef
 
@@ -46,7 +45,10 @@ def _indented(lines: list[str], depth: int) -> list[str]:
 
 def _doc(text: str | None) -> list[str]:
     """A docstring in numpy's style as reStructuredText."""
-    return NumpyDocstring(inspect.cleandoc(text or ""), STYLE).lines() if text else []
+    from sphinx.ext.napoleon import Config, NumpyDocstring
+
+    style = Config(napoleon_use_ivar=True, napoleon_use_rtype=False)
+    return NumpyDocstring(inspect.cleandoc(text), style).lines() if text else []
 
 
 def _documented(body: list[ast.stmt]) -> Iterator[tuple[ast.AnnAssign, str]]:

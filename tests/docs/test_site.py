@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,3 +58,58 @@ def test_links_between_pages_lead_somewhere() -> None:
         wrong += [f"{page.relative_to(ROOT)}: {match[1]}" for match in LINK.finditer(text)
                   if not (page.parent / match[1]).exists()]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def extension(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of the site's own extensions, which import without Sphinx."""
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+
+    def load(name: str) -> Any:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        found = importlib.import_module(name)
+        monkeypatch.delitem(sys.modules, name)
+        return found
+
+    return load
+
+
+@pytest.mark.parametrize("name", list(cli._available()))
+def test_every_option_is_in_its_commands_page(extension: Any, name: str) -> None:
+    """Lost otherwise: an option that --help knows and the site does not."""
+    commands = extension("commands")
+    text = commands.reference(name)
+    for parser in commands.parsers(name):
+        assert parser.prog == f"apex {name}" or f"### {parser.prog}" in text
+        for action in parser._actions:
+            if action.dest not in commands.COMMON and not isinstance(action, argparse._SubParsersAction):
+                shown = action.option_strings[-1] if action.option_strings else action.metavar
+                assert re.search(rf"^\.\. option:: .*{re.escape(str(shown))}", text, re.MULTILINE), f"{name} {shown}"
+
+
+def test_commands_without_a_page_are_on_the_page_of_all(extension: Any) -> None:
+    """Lost otherwise: a new command that nobody finds in the site until somebody writes about it."""
+    text = extension("commands").overview({"commands/replay"})
+    assert "](replay.md)" in text
+    assert "## apex replay" not in text
+    assert "](#apex-generate)" in text
+    assert "## apex generate" in text
+    assert ".. option:: --seed N" in text
+
+
+def test_new_pages_are_guides(extension: Any) -> None:
+    """Lost otherwise: a page that fails the build, or is missing in the menu, because it stands in no list."""
+    pages = extension("pages")
+    found = pages.guides({"index", "strategies", "new", "start/quickstart", "commands/x", "more/a", "more/b",
+                          "set/index", "set/one"})
+    assert found == ["more/a", "more/b", "new", "set/index", "strategies"]
+
+
+def test_docstrings_of_stubs_are_found(extension: Any) -> None:
+    """Lost otherwise: a reference of compiled classes with their names only."""
+    reference = extension("reference")
+    assert reference.file_of("apex._core.engine").suffix == ".pyi"
+    assert reference.file_of("apex.app.replay").suffix == ".py"
+    assert ("apex._core.engine", "View") in reference.elsewhere()
+    with pytest.raises(LookupError, match="Gone"):
+        reference.names("apex._core.engine", ["Gone"])
