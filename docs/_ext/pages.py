@@ -7,12 +7,12 @@ of its subfolders that are not part of the site's own plan. So a new page is in 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
-
 
 PLAN = {"api", "commands", "concepts", "decisions", "notebooks", "results", "start", "write"}
 """Subfolders whose pages stand in the table of contents of their own index, or of the start page."""
@@ -20,25 +20,29 @@ OWN = {"index", "changes", "contributing"}
 LINK = re.compile(r"(\]\()(\.\./)+(README|CONTRIBUTING|CHANGELOG)\.md(#[\w-]*)?\)")
 SITE = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changes"}
 
+def guides(docnames: set[str], lists: Callable[[str], bool] = lambda index: True) -> list[str]:
+    """Pages for the guides: those of the folder itself, then unknown subfolders.
 
-def guides(docnames: set[str]) -> list[str]:
-    """Pages for the guides: those of the folder itself, then unknown subfolders, an index standing for its folder."""
+    An index stands for its folder where it has a table of contents of its own, which `lists` tells.
+    """
     found = [name for name in docnames if "/" not in name and name not in OWN]
     for folder in {name.split("/")[0] for name in docnames if "/" in name} - PLAN:
         index = f"{folder}/index"
-        found += [index] if index in docnames else [name for name in docnames if name.startswith(f"{folder}/")]
+        whole = index in docnames and lists(index)
+        found += [index] if whole else [name for name in docnames if name.startswith(f"{folder}/")]
     return sorted(found)
-
 
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:
     """Fill in the guides, and send links to files beside the folder docs to their pages."""
     text = source[0]
     if "<!-- guides -->" in text:
-        names = "\n".join(guides(app.project.docnames))
+        def lists(index: str) -> bool:
+            return "{toctree}" in Path(app.srcdir, f"{index}.md").read_text(encoding="utf-8")
+
+        names = "\n".join(guides(app.project.docnames, lists))
         text = text.replace("<!-- guides -->", f"```{{toctree}}\n:caption: Guides\n:hidden:\n\n{names}\n```")
     up = "../" * docname.count("/")
     source[0] = LINK.sub(lambda m: f"]({up}{SITE[m[3]]}.md{m[4] or ''})", text)
-
 
 def outside(app: Sphinx, relative: Path, parent: str, source: list[str]) -> None:
     """The same for a file that a page includes from beside the folder docs: its links start there."""
@@ -48,11 +52,9 @@ def outside(app: Sphinx, relative: Path, parent: str, source: list[str]) -> None
     text = text.replace("](decisions)", "](decisions/index.md)").replace("](results)", "](results/README.md)")
     source[0] = re.sub(r"(\]\()(README|CONTRIBUTING|CHANGELOG)\.md\)", lambda m: f"]({SITE[m[2]]}.md)", text)
 
-
 def outdated(app: Sphinx, *_: Any) -> list[str]:
     """Pages made from code are made anew each time."""
     return [name for name in app.project.docnames if name.startswith(("commands/", "api/")) or name == "index"]
-
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""

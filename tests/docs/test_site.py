@@ -103,6 +103,7 @@ def test_new_pages_are_guides(extension: Any) -> None:
     found = pages.guides({"index", "strategies", "new", "start/quickstart", "commands/x", "more/a", "more/b",
                           "set/index", "set/one"})
     assert found == ["more/a", "more/b", "new", "set/index", "strategies"]
+    assert pages.guides({"set/index", "set/one"}, lambda index: False) == ["set/index", "set/one"]
 
 
 def test_docstrings_of_stubs_are_found(extension: Any) -> None:
