@@ -23,7 +23,7 @@ exclude_patterns = ["_ext", "results/*.json*", "**.ipynb_checkpoints"]
 default_role = "literal"                      # docstrings write `code`
 add_module_names = False
 toc_object_entries_show_parents = "hide"
-suppress_warnings = ["config.cache", "toc.empty_glob"]  # a glob is there for pages to come
+suppress_warnings = ["config.cache"]
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "smartquotes"]
 myst_heading_anchors = 3

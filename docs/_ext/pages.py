@@ -1,7 +1,8 @@
 """Pages that nobody has to list: the guides of the start page, and links out of the folder docs.
 
 `<!-- guides -->` becomes the table of contents of every page that has no other: files of the folder docs itself, and
-of its subfolders that are not part of the site's own plan. So a new page is in the site once it is written.
+of its subfolders that are not part of the site's own plan. In a table of contents `<!-- rest: FOLDER -->` becomes the
+folder's pages that the page does not name. So a new page is in the site once it is written.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PLAN = {"api", "commands", "concepts", "decisions", "notebooks", "results", "start", "write"}
 """Subfolders whose pages stand in the table of contents of their own index, or of the start page."""
 OWN = {"index", "changes", "contributing"}
+REST = re.compile(r"<!-- rest: (\w+) -->")
 LINK = re.compile(r"(\]\()(\.\./)+(README|CONTRIBUTING|CHANGELOG)\.md(#[\w-]*)?\)")
 SITE = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changes"}
 
@@ -32,6 +34,13 @@ def guides(docnames: set[str], lists: Callable[[str], bool] = lambda index: True
         found += [index] if whole else [name for name in docnames if name.startswith(f"{folder}/")]
     return sorted(found)
 
+def rest(docnames: set[str], folder: str, text: str) -> list[str]:
+    """Pages of a folder that a page's text does not name."""
+    named = set(re.findall(rf"^/?(?:{folder}/)?([\w-]+)$", text, re.MULTILINE))
+    return sorted(f"/{name}" for name in docnames
+                  if name.startswith(f"{folder}/") and name.split("/", 1)[1] not in {*named, "index"})
+
+
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:
     """Fill in the guides, and send links to files beside the folder docs to their pages."""
     text = source[0]
@@ -41,6 +50,7 @@ def expand(app: Sphinx, docname: str, source: list[str]) -> None:
 
         names = "\n".join(guides(app.project.docnames, lists))
         text = text.replace("<!-- guides -->", f"```{{toctree}}\n:caption: Guides\n:hidden:\n\n{names}\n```")
+    text = REST.sub(lambda m: "\n".join(rest(app.project.docnames, m[1], source[0])), text)
     up = "../" * docname.count("/")
     source[0] = LINK.sub(lambda m: f"]({up}{SITE[m[3]]}.md{m[4] or ''})", text)
 

@@ -104,6 +104,8 @@ def test_new_pages_are_guides(extension: Any) -> None:
                           "set/index", "set/one"})
     assert found == ["more/a", "more/b", "new", "set/index", "strategies"]
     assert pages.guides({"set/index", "set/one"}, lambda index: False) == ["set/index", "set/one"]
+    text = "start/a\nb\n"
+    assert pages.rest({"start/index", "start/a", "start/b", "start/c", "c"}, "start", text) == ["/start/c"]
 
 
 def test_docstrings_of_stubs_are_found(extension: Any) -> None:
