@@ -63,8 +63,8 @@ def outside(app: Sphinx, relative: Path, parent: str, source: list[str]) -> None
     source[0] = re.sub(r"(\]\()(README|CONTRIBUTING|CHANGELOG)\.md\)", lambda m: f"]({SITE[m[2]]}.md)", text)
 
 def outdated(app: Sphinx, *_: Any) -> list[str]:
-    """Pages made from code are made anew each time."""
-    return [name for name in app.project.docnames if name.startswith(("commands/", "api/")) or name == "index"]
+    """Pages made from code are made anew each time, and notebooks are run."""
+    return [name for name in app.project.docnames if name.startswith(("commands/", "api/", "notebooks/")) or name == "index"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
