@@ -64,7 +64,8 @@ def outside(app: Sphinx, relative: Path, parent: str, source: list[str]) -> None
 
 def outdated(app: Sphinx, *_: Any) -> list[str]:
     """Pages made from code are made anew each time, and notebooks are run."""
-    return [name for name in app.project.docnames if name.startswith(("commands/", "api/", "notebooks/")) or name == "index"]
+    made = ("commands/", "api/", "notebooks/", "write/")
+    return [name for name in app.project.docnames if name.startswith(made) or name == "index"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
