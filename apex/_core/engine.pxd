@@ -44,6 +44,19 @@ cdef struct OrderRow:            # 136 bytes: one intent that became an order, o
     int64_t pending_ticks        # price that an amendment in flight asks for, 0 = none
     int64_t pending_lots         # lots that it adds, counted as open until it is answered
 
+cdef struct OrderMore:           # what only some orders have: one a row of orders once the first of them is sent
+    int64_t extra                # see OrderType
+    uint64_t parent              # order whose fill made this one, 0 = none
+    uint64_t sibling             # the other leg of a pair of which one cancels the other, 0 = none
+    uint32_t flags               # CommandFlag
+    bint triggered               # a stop that has become an order of the market
+    bint unwanted                # to be cancelled as soon as nothing of it is pending
+
+cdef struct Attached:            # what each fill of an order sends
+    uint64_t parent
+    OrderCommand[2] legs         # quantity 0; of two, one cancels the other
+    int count
+
 cdef struct FillRow:             # 80 bytes
     int64_t ts_venue_ns
     int64_t ts_local_ns
@@ -138,6 +151,9 @@ cdef class Engine:
     cdef list rule_slot
     cdef OrderRow* orders
     cdef int64_t order_count, order_capacity
+    cdef OrderMore* more             # NULL until the first order that needs it; then of order_capacity
+    cdef Attached* attached
+    cdef int64_t attached_count, attached_capacity
     cdef FillRow* fills
     cdef int64_t fill_count, fill_capacity
     cdef EquityRow* equity
@@ -201,6 +217,8 @@ cdef class View:
     cdef object _price(self, ticks)
     cdef object _quantity(self, lots)
     cdef int64_t _index(self, uint64_t id) except -1
+    cdef int64_t _send(self, OrderCommand* command, side, quantity_lots, tif, trigger, bint reduce_only,
+                       instrument) except -1
 
 cdef class Strategy:
     cdef readonly object params

@@ -151,11 +151,39 @@ class View:
         """Whether a rule holds; None while its input is unknown."""
     def score(self, name: str) -> float:
         """A declared score's value; NaN while a feature that it weighs is."""
-    def limit(self, side: str, price_ticks: int, quantity_lots: int, tif: str = "GTC",
-              instrument: int | None = None) -> int:
-        """Send a limit order; its id, or 0 when the gate denied it (counted by reason). ValueError for a wrong word."""
-    def market(self, side: str, quantity_lots: int, instrument: int | None = None) -> int:
+    def limit(self, side: str, price_ticks: int, quantity_lots: int, tif: str = "GTC", instrument: int | None = None, *,
+              reduce_only: bool = False, display_lots: int = 0) -> int:
+        """Send a limit order; its id, or 0 when the gate denied it (counted by reason). ValueError for a wrong word.
+
+        reduce_only: it may only make the position smaller. display_lots: an iceberg that shows so many at a time.
+        """
+    def market(self, side: str, quantity_lots: int, instrument: int | None = None, *, reduce_only: bool = False) -> int:
         """Send a market order; its id, or 0 when the gate denied it."""
+    def stop(self, side: str, trigger_ticks: int, quantity_lots: int, limit_ticks: int | None = None, tif: str = "GTC",
+             instrument: int | None = None, *, trigger: str = "trade", reduce_only: bool = False) -> int:
+        """Send a stop that waits at the venue; its id, or 0 when the gate denied it.
+
+        A price at the trigger or beyond (buy: above, sell: below) makes it a market order, or with `limit_ticks` a
+        limit order. trigger: "trade" or "mark", the prices that it watches.
+        """
+    def trailing_stop(self, side: str, distance_ticks: int, quantity_lots: int, instrument: int | None = None, *,
+                      trigger: str = "trade", reduce_only: bool = False) -> int:
+        """Send a stop whose trigger follows the best price since it came to the venue at a distance."""
+    def attach(self, id: int, take_profit_ticks: int | None = None, stop_ticks: int | None = None, *,
+               trigger: str = "trade") -> bool:
+        """From now on each fill of a working order sends reduce-only orders for its lots; whether the order works.
+
+        A limit order to take profit, a stop, or both: then one that fills or triggers cancels the other. A second call
+        replaces the first.
+        """
+    def bracket(self, side: str, price_ticks: int | None, quantity_lots: int, take_profit_ticks: int | None = None,
+                stop_ticks: int | None = None, tif: str = "GTC", instrument: int | None = None, *,
+                trigger: str = "trade") -> int:
+        """Send a limit order (a market order without a price) with exits attached; its id, or 0 when denied."""
+    def oco(self, first: int, second: int) -> bool:
+        """Tie two orders: one that fills, triggers or is cancelled here cancels the other; whether both still work."""
+    def children(self, id: int) -> list[int]:
+        """Ids of the orders that the fills of an order have sent, denied ones included, oldest first."""
     def amend(self, id: int, price_ticks: int, quantity_lots: int) -> bool:
         """Change an acknowledged order with nothing pending; whether a request was sent."""
     def cancel(self, id: int) -> bool:

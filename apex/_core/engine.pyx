@@ -17,8 +17,9 @@ from apex._core.book cimport (
 )
 from apex._core.events cimport (
     ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, GTC, GTX, IOC, KEEPS_BOOK,
-    LAST_IN_BATCH, LEVELS, LINK_DOWN, LINK_GAP, MAKER, MARKET, NOT_MARKET, OPTIMISTIC, ORDER_ADD, ORDER_EXECUTE, PLACE,
-    REJECT, ROWS, SELL, SNAPSHOT_BEGIN, TIMER, TRADE,
+    BY_MARK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, LIQUIDATION, MAKER, MARKET, NOT_MARKET, OPTIMISTIC,
+    ORDER_ADD, ORDER_EXECUTE, PLACE, REDUCE_ONLY, REJECT, ROWS, SELL, SNAPSHOT_BEGIN, STOP, STOP_LIMIT, TIMER, TRADE,
+    TRAILING, TRIGGERED,
 )
 from apex._core.features cimport Features
 from apex._core.l3 cimport L3Change, l3_apply, l3_clear, l3_clear_to, l3_free, l3_new
@@ -146,6 +147,8 @@ cdef class Engine:
         free(self.timers)
         free(self.bars)
         free(self.orders)
+        free(self.more)
+        free(self.attached)
         free(self.fills)
         free(self.equity)
         free(self.marks)
@@ -180,7 +183,7 @@ cdef class Engine:
         for i in range(events.shape[0]):
             if events[i].instrument >= <uint32_t> self.count:
                 raise IndexError(f"row {i}: instrument {events[i].instrument} is not in this run: it has {self.count}")
-            if events[i].kind >= ACK and events[i].kind <= FILL:
+            if events[i].kind >= ACK and events[i].kind <= LIQUIDATION:
                 self.on_reply(&events[i])
             elif events[i].kind == TIMER:
                 self.on_timers(events[i].ts_local_ns)
@@ -491,9 +494,14 @@ cdef class Engine:
         if event.kind == FILL:
             self._filled(order, event)
             slot = <Slot> self.slots[<Py_ssize_t> (order.id >> 54)]
+            if self.more != NULL:
+                link_event(self, index, event)
             if slot.on_fill is not None:
                 self.calls += 1
                 slot.on_fill(slot.view)
+        elif event.kind == TRIGGERED:
+            if self.more != NULL:
+                self.more[index].triggered = True
         elif event.kind == ACK:
             if order.state == IN_FLIGHT:
                 order.state = WORKING
@@ -513,6 +521,8 @@ cdef class Engine:
             order.venue_reason = <uint8_t> event.aux
             order.pending = 0
             self._close(order)
+        if self.more != NULL and event.kind != FILL:
+            link_event(self, index, event)
         return 0
 
     cdef void _open(self, OrderRow* order, int64_t lots) noexcept nogil:
@@ -595,7 +605,11 @@ cdef class Engine:
             if grown == NULL:
                 raise MemoryError("no memory for the orders")
             self.orders = grown
+            if self.more != NULL:
+                more_room(self, self.order_capacity)
         memset(&self.orders[self.order_count], 0, sizeof(OrderRow))
+        if self.more != NULL:
+            memset(&self.more[self.order_count], 0, sizeof(OrderMore))
         self.order_count += 1
         return &self.orders[self.order_count - 1]
 
@@ -619,7 +633,8 @@ cdef class Engine:
         facts.own_best_bid_ticks, facts.own_best_ask_ticks = NO_BID, NO_ASK
         for i in range(side.active_count):
             order = &self.orders[side.active[i]]
-            if order.type == MARKET:
+            if order.type != LIMIT and not (
+                    order.type == STOP_LIMIT and self.more != NULL and self.more[side.active[i]].triggered):
                 continue
             # An amendment in flight: the order may already stand at either price.
             if order.side == BUY:
@@ -661,6 +676,8 @@ cdef class Engine:
         order.instrument, order.side, order.type, order.tif = (
             command.instrument, command.side, command.type, command.tif)
         order.slot = -1
+        if command.flags or command.extra:
+            more_of(self, self.order_count - 1, command)
         self._facts(command.instrument, &facts)
         reason = self.gate.submit(command, &facts)
         order.deny_reason = <uint16_t> reason
@@ -704,6 +721,11 @@ cdef class Engine:
         command.row, command.strategy = <uint64_t> self.rows, <uint64_t> slot.index
         command.instrument, command.kind, command.side = order.instrument, kind, order.side
         command.type, command.tif = order.type, order.tif
+        if self.more != NULL:
+            command.flags, command.extra = self.more[index].flags, self.more[index].extra
+            if kind == CANCEL:
+                link_drop(self, index)
+                order = &self.orders[index]
         self._facts(order.instrument, &facts)
         facts.amended_lots = order.quantity_lots if kind == AMEND else 0
         if self.gate.submit(&command, &facts) != ALLOWED:
@@ -779,4 +801,5 @@ cdef class Engine:
 
 
 include "bars.pxi"
+include "links.pxi"
 include "view.pxi"

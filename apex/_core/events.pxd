@@ -13,10 +13,14 @@ cdef enum EventKind:
     CANCELED = 12
     EXPIRED = 13
     FILL = 14            # price, last quantity, aux = cumulative lots, sequence = trade id
+    TRIGGERED = 15       # an own stop has become an order of the market; aux = the price that triggered it
+    FUNDING = 16         # price_ticks and sequence: mark and its rest in 1e-8; signed position; aux = rate in 1e-12
+    LIQUIDATION = 17     # the venue closes our position: side and lots of its order, whose fills have no order id
     LINK_UP = 20
     LINK_DOWN = 21
     LINK_GAP = 22        # the book is out of sync until SNAPSHOT_BEGIN
     SNAPSHOT_BEGIN = 23  # clears the book; its levels follow with flag SNAPSHOT
+    HALT = 24            # aux = 1: the venue matches nothing until aux = 0
     FEE = 30
     ERROR = 31
     CLOCK = 32
@@ -89,8 +93,16 @@ cdef enum CommandKind:
     AMEND = 3
 
 cdef enum OrderType:
-    LIMIT = 0
+    LIMIT = 0            # extra = lots shown at a time, 0 = all
     MARKET = 1
+    STOP = 2             # a market order once the price is at price_ticks or beyond
+    STOP_LIMIT = 3       # a limit order at price_ticks once the price is at extra or beyond
+    TRAILING = 4         # a stop `extra` ticks behind the best price since it came to the venue; price_ticks = about where
+    LIQUIDATE = 5        # the venue's own, never a command
+
+cdef enum CommandFlag:
+    REDUCE_ONLY = 1 << 0     # may only make a position smaller
+    BY_MARK = 1 << 1         # a stop that watches the mark price, not trades
 
 cdef enum TimeInForce:
     GTC = 0
@@ -104,10 +116,11 @@ cdef struct OrderCommand:    # 64 bytes; what leaves through the gate
     int64_t price_ticks
     int64_t quantity_lots
     uint64_t row             # events applied by the engine before this command
-    uint64_t strategy        # index of the strategy
+    uint32_t strategy        # index of the strategy
+    uint32_t flags           # CommandFlag
     uint32_t instrument
     uint8_t kind             # CommandKind
     uint8_t side
     uint8_t type             # OrderType
     uint8_t tif              # TimeInForce
-    uint64_t reserved        # 0
+    int64_t extra            # see OrderType; else 0

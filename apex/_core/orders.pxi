@@ -11,7 +11,7 @@ cdef void venue_orders(SimVenue v, int64_t ts, const Event* rows, uint32_t count
             v.failed = True
             return
     for i in range(count):
-        if v.order_count == 0 and v.used_count == 0:
+        if v.order_count == 0 and v.used_count == 0 and v.stop_count == 0:
             l3_apply(v.l3, &rows[i], &change)
         else:
             _order_row(v, ts, &rows[i])
@@ -37,6 +37,8 @@ cdef void _order_row(SimVenue v, int64_t ts, const Event* row) noexcept nogil:
                 _fifo_strict(v, ts, side, ticks, entered, row.quantity_lots)
         elif not row.flags & KEEPS_BOOK and v.order_count:        # 6
             v._trade(ts, SELL if side == BUY else BUY, row.price_ticks, row.quantity_lots)
+        if v.stop_count and not row.flags & KEEPS_BOOK:
+            stops_at(v, ts, row.price_ticks, False)
     total = book_quantity(v.book, side, ticks)
     total_to = book_quantity(v.book, row.side, row.price_ticks)
     l3_apply(v.l3, row, &change)
@@ -94,12 +96,14 @@ cdef void _fifo_strict(SimVenue v, int64_t ts, int side, int64_t ticks, uint64_t
         order = &v.orders[i]
         if order.side == side and _not_behind(side, order.price_ticks, ticks) and (
                 order.price_ticks != ticks or order.entered < entered):
-            take = min(left, order.leaves_lots)
+            take = min(left, within(v, order, order.price_ticks == ticks))
             left -= take
-            if strict_fill(v, ts, order, True, order.price_ticks, take, False):
+            if (take > 0 and strict_fill(v, ts, order, True, order.price_ticks, take, False)) or spent(v, ts, order):
                 v._remove(i)
                 continue
         i += 1
+    if v.tidies:
+        special_tidy(v, ts)
 
 
 cdef void fifo_expire(SimVenue v, int64_t ts, int side) noexcept nogil:

@@ -15,7 +15,9 @@ from libc.string cimport memset
 
 import numpy as np
 
-from apex._core.events cimport AMEND, BUY, CANCEL, FOK, LIMIT, MARKET, PLACE, SELL, OrderCommand
+from apex._core.events cimport (
+    AMEND, BUY, BY_MARK, CANCEL, FOK, MARKET, PLACE, REDUCE_ONLY, SELL, STOP, STOP_LIMIT, TRAILING, OrderCommand,
+)
 from apex._core.ledger cimport (
     FEE_SCALE, Terms, apex_add, apex_mul, apex_mul2, int128, read_terms,
 )
@@ -66,11 +68,13 @@ cdef DenyReason check_malformed(const Intent* x) noexcept nogil:
         return ALLOWED if c.order_id != 0 else DENY_MALFORMED
     if (c.kind != PLACE and c.kind != AMEND) or (c.side != BUY and c.side != SELL) or c.order_id == 0:
         return DENY_MALFORMED
-    if (c.type != LIMIT and c.type != MARKET) or c.tif > FOK:
+    if c.type > TRAILING or c.tif > FOK or c.flags & ~(REDUCE_ONLY | BY_MARK):
+        return DENY_MALFORMED
+    if c.extra < (1 if c.type == STOP_LIMIT or c.type == TRAILING else 0) or c.extra > SIZE_MAX:
         return DENY_MALFORMED
     if c.quantity_lots <= 0 or c.quantity_lots > SIZE_MAX:
         return DENY_MALFORMED
-    if c.type == LIMIT and (c.price_ticks <= 0 or c.price_ticks > SIZE_MAX):
+    if c.type != MARKET and (c.price_ticks <= 0 or c.price_ticks > SIZE_MAX):
         return DENY_MALFORMED
     return ALLOWED
 
@@ -140,7 +144,7 @@ cdef DenyReason check_quantity(const Intent* x) noexcept nogil:
 cdef DenyReason check_position(const Intent* x) noexcept nogil:
     """The position if every open order of this side and this one fill."""
     cdef int128 after = x.added_lots
-    if x.added_lots <= 0:
+    if x.added_lots <= 0 or x.command.flags & REDUCE_ONLY:
         return ALLOWED
     if x.command.side == BUY:
         after = after + x.facts.position_lots + x.facts.open_buy_lots
@@ -180,8 +184,9 @@ cdef DenyReason check_rate(const Intent* x) noexcept nogil:
 
 
 cdef inline uint64_t shape_of(const OrderCommand* c) noexcept nogil:
-    return (<uint64_t> c.instrument << 32 | <uint64_t> c.kind << 24 | <uint64_t> c.side << 16 | <uint64_t> c.type << 8
-            | c.tif)
+    return (<uint64_t> c.extra * <uint64_t> 0x9E3779B97F4A7C15 ^ <uint64_t> c.flags << 60
+            ^ (<uint64_t> c.instrument << 32 | <uint64_t> c.kind << 24 | <uint64_t> c.side << 16 | <uint64_t> c.type << 8
+               | c.tif))
 
 
 cdef inline int64_t slot_of(const Window* w, uint64_t shape, int64_t ticks, int64_t lots) noexcept nogil:
@@ -208,8 +213,13 @@ cdef DenyReason check_duplicate(const Intent* x) noexcept nogil:
 
 
 cdef DenyReason check_self_trade(const Intent* x) noexcept nogil:
-    """It would meet an own order: by price, or, for a market order, by eating through the touch."""
+    """It would meet an own order: by price, or, for a market order, by eating through the touch.
+
+    A stop is not in the market yet; nobody knows whom it will meet.
+    """
     cdef const RiskFacts* f = x.facts
+    if x.command.type >= STOP:
+        return ALLOWED
     if not x.priced:
         return DENY_NO_MID
     if x.command.side == BUY:
@@ -531,3 +541,5 @@ cdef inline void _derive(Intent* x) noexcept nogil:
     else:
         after = <int128> f.position_lots - f.open_sell_lots - x.added_lots
         x.reduces = f.position_lots > 0 and after >= 0
+    if c.flags & REDUCE_ONLY:
+        x.reduces = x.reduces or (f.position_lots < 0 if c.side == BUY else f.position_lots > 0)

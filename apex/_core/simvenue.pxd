@@ -25,6 +25,12 @@ cdef enum VenueReason:       # aux of REJECT, CANCELED and EXPIRED
     VENUE_FULL = 6
     CANCELED_BY_US = 7
     CLEARED = 8              # with its side of the venue's book
+    STOP_REACHED = 9         # a stop at or behind the touch, which would trigger at once
+    NOTHING_TO_REDUCE = 10   # reduce-only, and the position is closed or of the same side
+    NOT_IN_COMPAT = 11       # an order type that hftbacktest does not have
+    NO_MARK_PRICE = 12       # a stop by the mark price before the first
+    VENUE_HALTED = 13
+    LIQUIDATED = 14          # withdrawn by the venue, which closes the position
 
 cdef struct VenueOrder:
     uint64_t id
@@ -38,7 +44,12 @@ cdef struct VenueOrder:
     uint64_t entered         # fifo: orders of the venue's book with a higher number stand behind it
     uint8_t side
     uint8_t tif
-    uint8_t done             # compat: filled exactly but kept, as upstream does
+    uint8_t done             # compat: filled exactly but kept, as upstream does; a stop: reached while out of sync
+    uint8_t type             # OrderType
+    uint8_t flags            # CommandFlag, and ACKNOWLEDGED
+    int64_t extra            # of the command
+    int64_t trigger          # stops: ticks
+    int64_t shown            # lots of an iceberg's tip that are left
 
 cdef struct Latency:
     int64_t place            # constants, ns
@@ -67,6 +78,11 @@ cdef class SimVenue:
     cdef VenueOrder* orders          # compat: time priority; strict: side, price, time
     cdef int32_t order_count
     cdef int64_t buy_low, buy_high, sell_low, sell_high   # range of our resting ticks
+    cdef VenueOrder* stops           # in the order of their arrival
+    cdef int32_t stop_count
+    cdef int64_t position            # lots of all our fills here
+    cdef bint special                # an iceberg or a reduce-only order has rested here
+    cdef bint tidies                 # a fill may have ended a reduce-only order, or an iceberg's tip
     cdef Request* requests
     cdef int64_t request_head, request_tail
     cdef Response* responses

@@ -15,14 +15,17 @@ from apex._core.book cimport (
     book_next, book_quantity, book_set, book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
+    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
     IOC, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC,
-    ORDER_ADD, ORDER_EXECUTE, ORDER_MODIFY, PLACE, REJECT, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, TRADE,
+    ORDER_ADD, ORDER_EXECUTE, ORDER_MODIFY, PLACE, REDUCE_ONLY, REJECT, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, STOP,
+    STOP_LIMIT, TRADE, TRAILING, TRIGGERED,
 )
 from apex._core.l3 cimport NO_ORDER, L3Change, l3_apply, l3_clear, l3_clear_to, l3_find, l3_free, l3_new
 
 cdef enum:
     ORDERS_MAX = 4096        # resting orders of ours
+    STOPS_MAX = 1024
+    ACKNOWLEDGED = 128       # flag of a VenueOrder
     REQUESTS_MAX = 8192      # in flight, a power of two
     MARKET_TICKS_COMPAT = 100
 
@@ -34,6 +37,8 @@ VENUE_REASONS = {
     VENUE_OK: "", POST_ONLY_WOULD_CROSS: "post_only_would_cross", NO_LIQUIDITY: "no_liquidity",
     UNKNOWN_ORDER: "unknown_order", REJECTED_BEFORE_VENUE: "rejected_before_venue",
     VENUE_UNSYNCED: "venue_unsynced", VENUE_FULL: "venue_full", CANCELED_BY_US: "canceled", CLEARED: "cleared",
+    STOP_REACHED: "stop_reached", NOTHING_TO_REDUCE: "nothing_to_reduce", NOT_IN_COMPAT: "not_in_compat",
+    NO_MARK_PRICE: "no_mark_price", VENUE_HALTED: "venue_halted", LIQUIDATED: "liquidated",
 }
 
 
@@ -104,6 +109,7 @@ cdef class SimVenue:
     def __cinit__(self):
         self.book = book_new()
         self.orders = <VenueOrder*> calloc(ORDERS_MAX, sizeof(VenueOrder))
+        self.stops = <VenueOrder*> calloc(STOPS_MAX, sizeof(VenueOrder))
         self.requests = <Request*> calloc(REQUESTS_MAX, sizeof(Request))
         self.response_capacity = 1024
         self.responses = <Response*> calloc(self.response_capacity, sizeof(Response))
@@ -111,7 +117,7 @@ cdef class SimVenue:
         self.used_tick = <int64_t*> calloc(self.used_capacity, sizeof(int64_t))
         self.used_lots = <int64_t*> calloc(self.used_capacity, sizeof(int64_t))
         self.used_side = <uint8_t*> calloc(self.used_capacity, 1)
-        if not (self.book and self.orders and self.requests and self.responses and self.used_tick
+        if not (self.book and self.orders and self.stops and self.requests and self.responses and self.used_tick
                 and self.used_lots and self.used_side):
             raise MemoryError("no memory for a simulated venue")
         memset(&self.latency, 0, sizeof(Latency))
@@ -122,6 +128,7 @@ cdef class SimVenue:
         if self.book:
             book_free(self.book)
         free(self.orders)
+        free(self.stops)
         free(self.requests)
         free(self.responses)
         free(self.used_tick)
@@ -185,6 +192,9 @@ cdef class SimVenue:
                     self._level(ts, row.side, row.price_ticks, row.quantity_lots)
             book_end_message(self.book)
         elif batch.kind == TRADE:
+            if self.stop_count and not batch.flags & NOT_MARKET:
+                venue_trades_and_stops(self, batch, levels, rows)
+                return
             if self.order_count == 0 or (batch.flags & NOT_MARKET and not self.compat) or self.queue == FIFO:
                 return
             for i in range(batch.count):
@@ -476,6 +486,8 @@ cdef class SimVenue:
                 self._cancel(ts, command)
             else:
                 self._amend(ts, command)
+            if self.tidies:
+                special_tidy(self, ts)
 
     cdef void _place(self, int64_t ts, const OrderCommand* command) noexcept nogil:
         cdef VenueOrder order
@@ -484,9 +496,12 @@ cdef class SimVenue:
         order.price_ticks = command.price_ticks
         order.lots = order.leaves_lots = command.quantity_lots
         order.leaves = self._raw(command.quantity_lots)
-        order.side = command.side
-        order.tif = command.tif
-        self._place_order(ts, &order, command.type)
+        order.side, order.tif, order.type = command.side, command.tif, command.type
+        order.flags, order.extra = <uint8_t> command.flags, command.extra
+        if apex_unlikely(command.type > MARKET or command.flags or command.extra):
+            special_place(self, ts, &order)
+        else:
+            self._place_order(ts, &order, command.type)
 
     cdef void _place_order(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
         cdef int64_t opposite = self.book.ask.best if order.side == BUY else self.book.bid.best
@@ -576,6 +591,8 @@ cdef class SimVenue:
             self._remove(i)
             self._respond(ts, &order, CANCELED, CANCELED_BY_US)
             return
+        if self.stop_count and stop_request(self, ts, command):
+            return
         memset(&order, 0, sizeof(VenueOrder))
         order.id = command.order_id
         order.side = command.side
@@ -590,7 +607,8 @@ cdef class SimVenue:
         order.id = command.order_id
         order.side = command.side
         if i < 0:
-            self._respond(ts, &order, REJECT, UNKNOWN_ORDER)
+            if not (self.stop_count and stop_request(self, ts, command)):
+                self._respond(ts, &order, REJECT, UNKNOWN_ORDER)
             return
         if not self.compat:
             strict_amend(self, ts, command, i)
@@ -628,6 +646,8 @@ cdef class SimVenue:
         """Tell of a fill that leaves `left` lots of the order."""
         cdef Event event
         memset(&event, 0, sizeof(Event))
+        self.position = self.position + (lots if order.side == BUY else -lots)
+        self.tidies = self.special
         self.trade_id = self.trade_id + 1
         event.sequence = self.trade_id
         event.order_id = order.id
@@ -741,11 +761,15 @@ cdef class SimVenue:
         for i in range(0 if self.compat else self.order_count):
             order = &self.orders[i]
             assert 0 < order.leaves_lots <= order.lots, ("leaves", order.id, order.leaves_lots, order.lots)
+            assert (order.type == LIMIT and order.extra > 0) == (order.shown > 0), ("tip", order.id, order.shown)
+            assert not order.flags & REDUCE_ONLY or closable(self, order) > 0, ("nothing to reduce", order.id)
             assert round(order.careful / self.lot_size) >= 0, ("queue", order.id, order.careful)
             assert self.queue != RISK_AVERSE or order.front == order.careful, ("queue", order.id)
             before = &self.orders[max(i - 1, 0)]
             assert before.side <= order.side and (before.side != order.side or _not_behind(
                 order.side, before.price_ticks, order.price_ticks)), ("price priority", order.id)
+        for i in range(self.stop_count):
+            assert self.stops[i].type >= STOP and self.stops[i].id not in ids, ("a stop rests twice", self.stops[i].id)
         for i in range(self.used_count):
             assert 0 < self.used_lots[i] <= book_quantity(self.book, self.used_side[i], self.used_tick[i]), "used up"
         ranges = (self.buy_low, self.buy_high, self.sell_low, self.sell_high)
@@ -783,6 +807,7 @@ cdef class SimVenue:
                 self.sell_high = max(self.sell_high, ticks)
 
 
+include "triggers.pxi"
 include "strict.pxi"
 include "orders.pxi"
 

@@ -18,16 +18,19 @@ cdef void strict_place(SimVenue v, int64_t ts, VenueOrder* order, int type) noex
     cdef bint crosses = type == MARKET or _reaches(order.side, order.price_ticks, best)
     cdef bint rests = type == LIMIT and order.tif != IOC and order.tif != FOK
     if not v.synced:                                              # 6
-        v._respond(ts, order, REJECT, VENUE_UNSYNCED)
+        v._respond(ts, order, refusal(order), VENUE_UNSYNCED)
+    elif order.flags & REDUCE_ONLY and closable(v, order) <= 0:
+        v._respond(ts, order, refusal(order), NOTHING_TO_REDUCE)
     elif rests and crosses and order.tif == GTX:
         v._respond(ts, order, EXPIRED, POST_ONLY_WOULD_CROSS)
     elif rests and v.order_count >= ORDERS_MAX:
-        v._respond(ts, order, REJECT, VENUE_FULL)
+        v._respond(ts, order, refusal(order), VENUE_FULL)
     elif order.tif == FOK and not strict_take(v, ts, order, type, True):
         v._respond(ts, order, EXPIRED, NO_LIQUIDITY)
     else:
-        if rests:
+        if rests and not order.flags & ACKNOWLEDGED:
             v._respond(ts, order, ACK, VENUE_OK)                  # 8: before its fills
+        order.flags &= ~ACKNOWLEDGED
         if strict_take(v, ts, order, type, False):
             return
         if rests:
@@ -41,6 +44,10 @@ cdef bint strict_take(SimVenue v, int64_t ts, VenueOrder* order, int type, bint 
     cdef int side = SELL if order.side == BUY else BUY
     cdef int64_t tick = v.book.ask.best if order.side == BUY else v.book.bid.best
     cdef int64_t take, left = order.leaves_lots
+    if order.flags & REDUCE_ONLY and closable(v, order) < left:
+        if look:
+            return False
+        left = closable(v, order)
     while left > 0 and tick != NO_ASK and tick != NO_BID and (
             type == MARKET or _reaches(order.side, order.price_ticks, tick)):
         take = min(v._available(side, tick), left)
@@ -65,6 +72,8 @@ cdef void strict_rest(SimVenue v, VenueOrder* order) noexcept nogil:
     order.front = order.careful = v._raw(book_quantity(v.book, order.side, order.price_ticks))
     order.traded = 0.0
     order.entered = v.l3.entered if v.l3 != NULL else 0
+    order.shown = min(order.extra, order.leaves_lots) if order.type == LIMIT else 0
+    v.special = v.special or order.shown > 0 or order.flags & REDUCE_ONLY
     memmove(&v.orders[i + 1], &v.orders[i], (v.order_count - i) * sizeof(VenueOrder))
     v.orders[i] = order[0]
     v.order_count = v.order_count + 1
@@ -84,6 +93,7 @@ cdef void strict_amend(SimVenue v, int64_t ts, const OrderCommand* command, int3
         v._respond(ts, &order, REJECT, VENUE_UNSYNCED)
         return
     order.lots, order.leaves_lots, order.price_ticks = command.quantity_lots, leaves, command.price_ticks
+    order.shown = min(order.shown, leaves)
     if back:
         v._remove(i)
         strict_place(v, ts, &order, LIMIT)
@@ -100,18 +110,18 @@ cdef void strict_trade(SimVenue v, int64_t ts, int side, int64_t ticks, int64_t 
     cdef bint gone
     while i < v.order_count:
         order = &v.orders[i]
-        gone = False
-        if order.side != side and order.price_ticks == ticks:
+        gone = spent(v, ts, order)
+        if not gone and order.side != side and order.price_ticks == ticks:
             past = min(v._pass(order, v._raw(lots), &sure), lots) - (lots - left)
             sure = min(sure, lots) - (lots - left)
-            take = min(past, order.leaves_lots)
+            take = min(past, within(v, order, True))
             if take > 0:
                 left -= take
                 gone = strict_fill(v, ts, order, True, ticks, take, take > sure)       # 7
-            if not gone:
+            if not gone and not (order.shown == 0 and order.extra):
                 left = 0                                          # 1: those behind it wait
-        elif order.side != side and _not_behind(side, ticks, order.price_ticks):
-            take = min(left, order.leaves_lots)
+        elif not gone and order.side != side and _not_behind(side, ticks, order.price_ticks):
+            take = min(left, within(v, order, False))
             if take > 0:
                 left -= take
                 gone = strict_fill(v, ts, order, True, order.price_ticks, take, False)
@@ -119,6 +129,8 @@ cdef void strict_trade(SimVenue v, int64_t ts, int side, int64_t ticks, int64_t 
             v._remove(i)
         else:
             i += 1
+    if v.tidies:
+        special_tidy(v, ts)
 
 
 cdef void strict_crossed(SimVenue v, int64_t ts, int side) noexcept nogil:
@@ -129,11 +141,11 @@ cdef void strict_crossed(SimVenue v, int64_t ts, int side) noexcept nogil:
     cdef bint gone
     while i < v.order_count:
         order = &v.orders[i]
-        gone = False
-        if order.side != side:
+        gone = spent(v, ts, order)
+        if not gone and order.side != side:
             tick = v.book.bid.best if side == BUY else v.book.ask.best
             while not gone and _reaches(order.side, order.price_ticks, tick):
-                take = min(v._available(side, tick), order.leaves_lots)
+                take = min(v._available(side, tick), within(v, order, False))
                 if take > 0:
                     v._use(side, tick, take)
                     gone = strict_fill(v, ts, order, True, order.price_ticks, take, False)
@@ -142,11 +154,14 @@ cdef void strict_crossed(SimVenue v, int64_t ts, int side) noexcept nogil:
             v._remove(i)
         else:
             i += 1
+    if v.tidies:
+        special_tidy(v, ts)
 
 
 cdef bint strict_fill(SimVenue v, int64_t ts, VenueOrder* order, bint maker, int64_t ticks, int64_t lots,
                       bint optimistic) noexcept nogil:
     """Execute lots; True when nothing is left."""
     order.leaves_lots -= lots
+    order.shown = max(order.shown - lots, 0)
     v._report(ts, order, maker, ticks, lots, order.leaves_lots, optimistic)
-    return order.leaves_lots == 0
+    return order.leaves_lots == 0 or spent(v, ts, order)

@@ -255,26 +255,112 @@ cdef class View:
 
     # ---- acting ------------------------------------------------------------------------------------------------
 
-    def limit(self, side, price_ticks, quantity_lots, tif="GTC", instrument=None):
-        cdef OrderCommand command
-        memset(&command, 0, sizeof(OrderCommand))
+    cdef int64_t _send(self, OrderCommand* command, side, quantity_lots, tif, trigger, bint reduce_only,
+                       instrument) except -1:
+        """Fill in what orders of all types have, and submit; the caller has set type, price and extra."""
         try:
             command.side, command.tif = SIDES[side], TIFS[tif]
         except KeyError as error:
             raise ValueError(f"{error} is not a side (buy, sell) or a tif (GTC, GTX, IOC, FOK)") from None
-        command.price_ticks, command.quantity_lots = _whole(price_ticks), _whole(quantity_lots)
-        command.instrument = <uint32_t> self._which(instrument)
-        return self.engine.submit(self.slot, &command)
-
-    def market(self, side, quantity_lots, instrument=None):
-        cdef OrderCommand command
-        memset(&command, 0, sizeof(OrderCommand))
-        if side not in SIDES:
-            raise ValueError(f"{side!r} is not a side: buy or sell")
-        command.side, command.type, command.tif = SIDES[side], MARKET, IOC
+        if trigger is not None:
+            if trigger not in ("trade", "mark"):
+                raise ValueError(f"a stop watches trade or mark prices, not {trigger!r}")
+            command.flags = BY_MARK if trigger == "mark" else 0
+        if reduce_only:
+            command.flags |= REDUCE_ONLY
         command.quantity_lots = _whole(quantity_lots)
         command.instrument = <uint32_t> self._which(instrument)
-        return self.engine.submit(self.slot, &command)
+        return self.engine.submit(self.slot, command)
+
+    def limit(self, side, price_ticks, quantity_lots, tif="GTC", instrument=None, *, reduce_only=False, display_lots=0):
+        cdef OrderCommand command
+        memset(&command, 0, sizeof(OrderCommand))
+        command.price_ticks, command.extra = _whole(price_ticks), _whole(display_lots)
+        return self._send(&command, side, quantity_lots, tif, None, reduce_only, instrument)
+
+    def market(self, side, quantity_lots, instrument=None, *, reduce_only=False):
+        cdef OrderCommand command
+        memset(&command, 0, sizeof(OrderCommand))
+        command.type = MARKET
+        return self._send(&command, side, quantity_lots, "IOC", None, reduce_only, instrument)
+
+    def stop(self, side, trigger_ticks, quantity_lots, limit_ticks=None, tif="GTC", instrument=None, *, trigger="trade",
+             reduce_only=False):
+        cdef OrderCommand command
+        memset(&command, 0, sizeof(OrderCommand))
+        command.type, command.price_ticks = STOP, _whole(trigger_ticks)
+        if limit_ticks is not None:
+            command.type, command.extra, command.price_ticks = STOP_LIMIT, command.price_ticks, _whole(limit_ticks)
+        return self._send(&command, side, quantity_lots, "IOC" if limit_ticks is None else tif, trigger, reduce_only,
+                          instrument)
+
+    def trailing_stop(self, side, distance_ticks, quantity_lots, instrument=None, *, trigger="trade", reduce_only=False):
+        cdef OrderCommand command
+        cdef int which = self._which(instrument)
+        cdef BookData* book = self.engine.local[which].book
+        memset(&command, 0, sizeof(OrderCommand))
+        command.type, command.extra = TRAILING, _whole(distance_ticks)
+        if side == "buy":
+            command.price_ticks = 0 if book.ask.best == NO_ASK else book.ask.best + command.extra
+        else:
+            command.price_ticks = 0 if book.bid.best == NO_BID else book.bid.best - command.extra
+        return self._send(&command, side, quantity_lots, "IOC", trigger, reduce_only, which)
+
+    # ---- orders tied together ----------------------------------------------------------------------------------
+
+    def attach(self, uint64_t id, take_profit_ticks=None, stop_ticks=None, *, trigger="trade"):
+        cdef OrderRow* order = &self.engine.orders[self._index(id)]
+        cdef Attached* legs
+        cdef OrderCommand command
+        if trigger not in ("trade", "mark"):
+            raise ValueError(f"a stop watches trade or mark prices, not {trigger!r}")
+        if order.state != IN_FLIGHT and order.state != WORKING:
+            return False
+        legs = link_attach(self.engine, id)
+        memset(&command, 0, sizeof(OrderCommand))
+        command.side, command.instrument = SELL if order.side == BUY else BUY, order.instrument
+        command.flags = REDUCE_ONLY
+        if take_profit_ticks is not None:
+            command.price_ticks = _whole(take_profit_ticks)
+            legs.legs[legs.count] = command
+            legs.count += 1
+        if stop_ticks is not None:
+            command.type, command.tif, command.price_ticks = STOP, IOC, _whole(stop_ticks)
+            command.flags |= BY_MARK if trigger == "mark" else 0
+            legs.legs[legs.count] = command
+            legs.count += 1
+        return True
+
+    def bracket(self, side, price_ticks, quantity_lots, take_profit_ticks=None, stop_ticks=None, tif="GTC",
+                instrument=None, *, trigger="trade"):
+        if price_ticks is None:
+            entry = self.market(side, quantity_lots, instrument)
+        else:
+            entry = self.limit(side, price_ticks, quantity_lots, tif, instrument)
+        if entry:
+            self.attach(entry, take_profit_ticks, stop_ticks, trigger=trigger)
+        return entry
+
+    def oco(self, uint64_t first, uint64_t second):
+        cdef int64_t one = self._index(first), other = self._index(second), at
+        if one == other:
+            raise ValueError("an order cannot cancel itself: name two")
+        for at in (one, other):
+            if self.engine.more != NULL and self.engine.more[at].sibling:
+                raise ValueError(f"order {self.engine.orders[at].id} already has one that it cancels")
+        link_pair(self.engine, first, second)
+        for at, id in ((one, second), (other, first)):
+            if self.engine.orders[at].fills or (
+                    self.engine.orders[at].state != IN_FLIGHT and self.engine.orders[at].state != WORKING):
+                link_drop(self.engine, at)
+                return False
+        return True
+
+    def children(self, uint64_t id):
+        cdef int64_t i, first = self._index(id) + 1
+        if self.engine.more == NULL:
+            return []
+        return [self.engine.orders[i].id for i in range(first, self.engine.order_count) if self.engine.more[i].parent == id]
 
     cdef int64_t _index(self, uint64_t id) except -1:
         cdef int64_t index = <int64_t> (id & COUNTER_MASK) - 1
@@ -305,7 +391,15 @@ cdef class View:
     def target(self, lots, instrument=None):
         cdef int which = self._which(instrument)
         cdef int64_t open_lots = self.engine.local[which].open_buy_lots - self.engine.local[which].open_sell_lots
-        cdef int64_t missing = _whole(lots) - self.engine.ledger.positions[which].lots - open_lots
+        cdef int64_t missing, left
+        cdef OrderRow* order
+        cdef int i
+        for i in range(self.engine.local[which].active_count if self.engine.more != NULL else 0):
+            order = &self.engine.orders[self.engine.local[which].active[i]]
+            if order.type >= STOP or self.engine.more[self.engine.local[which].active[i]].flags & REDUCE_ONLY:
+                left = order.quantity_lots - order.filled_lots + order.pending_lots
+                open_lots += -left if order.side == BUY else left
+        missing = _whole(lots) - self.engine.ledger.positions[which].lots - open_lots
         if missing == 0:
             return 0
         return self.market("buy" if missing > 0 else "sell", missing if missing > 0 else -missing, which)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SIDES = np.array(["", "buy", "sell"], dtype=object)
 PARTIAL = ("canceled", "expired", "open")
 """States in which an order may have filled in part."""
-TYPES = np.array(["limit", "market"], dtype=object)
+TYPES = np.array(["limit", "market", "stop", "stop-limit", "trailing-stop", "liquidation"], dtype=object)
 TIFS = np.array(["GTC", "GTX", "IOC", "FOK"], dtype=object)
 
 

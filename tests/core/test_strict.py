@@ -193,6 +193,16 @@ def test_9_a_post_only_amendment_that_would_cross_ends_the_order() -> None:
     assert reasons(run) == [("expired", "post_only_would_cross")]
 
 
+def test_9_an_amendment_has_its_own_latency() -> None:
+    """Lost otherwise: an amendment that is as slow as an order, or as fast as a cancellation, which no venue's is."""
+    ids: list[int] = []
+    todo = [(START + 1, lambda v: ids.append(v.limit("buy", 100, 5))),
+            (START + 10, lambda v: v.amend(ids[0], 101, 5))]
+    run, fills = played(todo, at(26, "TRADE", (SELL, 101, 1)), at(28, "TRADE", (SELL, 101, 1)), latency=(2, 3, 17, 1))
+    assert fills == [(28, 0, 101, 1, 1)]
+    assert int(run.orders["price_ticks"][0]) == 101
+
+
 def test_10_post_only_is_judged_by_the_book_as_recorded() -> None:
     """Lost otherwise: quotes inside a touch that only we have emptied."""
     run, _ = played([taker(1, 10, ticks=102), taker(2, 1, ticks=102, tif="GTX")])

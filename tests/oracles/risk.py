@@ -6,7 +6,7 @@ from typing import Any
 
 PLACE, CANCEL, AMEND = 1, 2, 3
 BUY, SELL = 1, 2
-LIMIT, MARKET = 0, 1
+LIMIT, MARKET, STOP, STOP_LIMIT, TRAILING = range(5)
 NO_BID, NO_ASK = -(2**62), 2**62
 SIZE, MONEY = 2**60, 2**62
 WIDE = range(-(2**127), 2**127)
@@ -48,7 +48,8 @@ class OracleGate:
         return ALLOWED
 
     def _shape(self, c: dict[str, int]) -> tuple[int, ...]:
-        return tuple(c[k] for k in ("instrument", "kind", "side", "type", "tif", "price_ticks", "quantity_lots"))
+        names = ("instrument", "kind", "side", "type", "tif", "price_ticks", "quantity_lots", "flags", "extra")
+        return tuple(c[k] for k in names)
 
     def _reasons(self, c: dict[str, int], f: dict[str, int]) -> Iterator[str]:
         """Every reason against an order or an amendment, in the table's order."""
@@ -65,6 +66,8 @@ class OracleGate:
             reduces = position < 0 and position + f["open_buy_lots"] + added <= 0
         else:
             reduces = position > 0 and position - f["open_sell_lots"] - added >= 0
+        only = c["flags"] % 2 == 1
+        reduces = reduces or (only and (position < 0 if buy else position > 0))
         price = c["price_ticks"] if not market else ask if buy else bid
         sells = c["side"] == SELL and price is not None and bid is not None and ask is not None
         careful = max(price, bid) if sells else price
@@ -100,7 +103,7 @@ class OracleGate:
         if lots > m["order_quantity_max"]:
             yield "order-quantity"
         there = position + f["open_buy_lots"] if buy else f["open_sell_lots"] - position
-        if added > 0 and there + added > m["position_max"]:
+        if added > 0 and not only and there + added > m["position_max"]:
             yield "position"
         if added > 0 and not reduces:
             if careful is None:
@@ -116,7 +119,7 @@ class OracleGate:
         yield from self._windows(c, f["now_ns"], m)
         if price is None:
             yield "no-mid"
-        elif self._meets_own(c, f, price, buy, market):
+        elif c["type"] in (LIMIT, MARKET) and self._meets_own(c, f, price, buy, market):
             yield "self-trade"
         if not reduces and f["equity_day_start"] - f["equity_now"] > m["daily_loss_max"]:
             yield "daily-loss"
@@ -157,7 +160,8 @@ class OracleGate:
 
     def _malformed(self, c: dict[str, int]) -> bool:
         return (
-            c["kind"] not in (PLACE, AMEND) or c["side"] not in (BUY, SELL) or c["type"] not in (LIMIT, MARKET)
+            c["kind"] not in (PLACE, AMEND) or c["side"] not in (BUY, SELL) or c["type"] not in range(5)
             or c["tif"] > 3 or not c["order_id"] or not 0 < c["quantity_lots"] <= SIZE
-            or (c["type"] == LIMIT and not 0 < c["price_ticks"] <= SIZE)
+            or (c["type"] != MARKET and not 0 < c["price_ticks"] <= SIZE)
+            or c["flags"] > 3 or not (c["type"] in (STOP_LIMIT, TRAILING)) <= c["extra"] <= SIZE
         )
