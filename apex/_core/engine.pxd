@@ -80,6 +80,7 @@ cdef struct EquityRow:           # one a grid step; money in cash units
     int64_t fees
     int64_t spread
     int64_t exposure
+    int64_t charges              # funding and liquidation fees, > 0 paid
 
 cdef struct MarkRow:             # one a grid step and instrument
     int64_t lots

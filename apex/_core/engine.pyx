@@ -16,14 +16,14 @@ from apex._core.book cimport (
     book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, GTC, GTX, IOC, KEEPS_BOOK,
-    BY_MARK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, LIQUIDATION, MAKER, MARKET, NOT_MARKET, OPTIMISTIC,
+    ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, FUNDING, GTC, GTX, IOC,
+    KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, LIQUIDATION, MAKER, MARKET, NOT_MARKET, OPTIMISTIC,
     ORDER_ADD, ORDER_EXECUTE, PLACE, REDUCE_ONLY, REJECT, ROWS, SELL, SNAPSHOT_BEGIN, STOP, STOP_LIMIT, TIMER, TRADE,
     TRAILING, TRIGGERED,
 )
 from apex._core.features cimport Features
 from apex._core.l3 cimport L3Change, l3_apply, l3_clear, l3_clear_to, l3_free, l3_new
-from apex._core.ledger cimport Position, apex_fits, apex_mul2, apex_saturate, int128
+from apex._core.ledger cimport FUNDING_CHARGE, Position, apex_fits, apex_mul2, apex_saturate, int128
 from apex._core.risk cimport ALLOWED
 from apex._core.signals cimport DIRTY_BOOK, DIRTY_TRADE
 
@@ -407,7 +407,7 @@ cdef class Engine:
         """One row of the equity curve."""
         cdef EquityRow* row
         cdef int i
-        cdef int128 gross = 0, exposure = 0, fees = 0, spread = 0
+        cdef int128 gross = 0, exposure = 0, fees = 0, spread = 0, charges = 0
         cdef int64_t value, last = self.equity_count - 1
         cdef Position* p
         if self.equity_count and self.equity[last].ts_ns + self.quiet[last] * self.quiet_step_ns == now:
@@ -421,6 +421,7 @@ cdef class Engine:
             p = &self.ledger.positions[i]
             gross = gross + self.ledger.gross_pnl(i, self.local[i].mid2)
             fees = fees + p.fees
+            charges = charges + p.charges[0] + p.charges[1]
             spread = spread + p.spread_captured
             value = self.ledger.value(i, self.local[i].mid2, p.lots)
             exposure = exposure + (value if value > 0 else -value)
@@ -428,7 +429,7 @@ cdef class Engine:
             self.marks[self.equity_count * self.count + i].mid2 = self.local[i].mid2 if self.local[i].has_mid else 0
         self.quiet[self.equity_count] = 0
         row = &self.equity[self.equity_count]
-        row.ts_ns, row.net = now, apex_saturate(gross - fees)
+        row.ts_ns, row.net, row.charges = now, apex_saturate(gross - fees - charges), apex_saturate(charges)
         row.gross, row.fees = apex_saturate(gross), apex_saturate(fees)
         row.spread, row.exposure = apex_saturate(spread), apex_saturate(exposure)
         self.equity_count += 1
@@ -482,6 +483,10 @@ cdef class Engine:
         cdef OrderRow* order
         cdef Slot slot
         self.now = event.ts_local_ns
+        if event.kind == FUNDING:
+            self.ledger.charge(<int> event.instrument, FUNDING_CHARGE, event.quantity_lots, event.price_ticks,
+                               <int64_t> event.sequence, event.aux)
+            return 0
         if index < 0 or index >= self.order_count:
             raise AssertionError(f"reply for the unknown order {event.order_id}")
         order = &self.orders[index]

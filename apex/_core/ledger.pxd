@@ -20,18 +20,27 @@ cdef extern from "money.h" nogil:
 cdef enum PayKind:
     SPOT = 1             # a fill moves cash by its whole value
     LINEAR = 2           # a fill moves cash by realised P&L; the rest stands in the variation account
+    INVERSE = 3          # the same in coin: lots are worth lots / price, so a buyer of them owes less as the price rises
+
+cdef enum ChargeKind:
+    FUNDING_CHARGE = 0
+    LIQUIDATION_CHARGE = 1
+    CHARGES = 2
 
 cdef struct Terms:
-    int64_t value_num    # one tick times one lot is value_num / value_den cash units (1e-8), lowest terms, both > 0
+    int64_t value_num    # one tick times one lot is value_num / value_den cash units (1e-8), lowest terms, both > 0;
+                         # inverse: one lot at one tick
     int64_t value_den
     int64_t maker_fee    # 1e-12 of the value, < 0 is a rebate
     int64_t taker_fee
     int64_t kind         # PayKind
+    int64_t tick_1e8     # a tick in 1e-8 of quote, for prices between ticks; 0 = all prices are on the grid
 
 cdef struct Position:            # money in cash units unless said otherwise
     int64_t lots                 # > 0 long
     int64_t cost                 # what the open lots cost (long) or brought (short), >= 0; average cost
     int64_t fees                 # > 0 paid
+    int64_t[2] charges           # by ChargeKind, > 0 paid
     int64_t realised             # before fees
     int64_t flows                # sum of the fills' values as they were booked: sells - buys
     int64_t cash                 # what the fills moved in cash, fees included
@@ -43,9 +52,11 @@ cdef struct Position:            # money in cash units unless said otherwise
     int64_t maker_fills
     int128 turnover              # sum of |value|; wide, since a statistic must not stop a run
     int128 venue_quote           # the other side of every fill, exact, in 1 / (value_den * FEE_SCALE) cash units
-    int128 venue_fees            # fees exactly as owed, same unit
+    int128 venue_fees            # fees exactly as owed, same unit (inverse: 1 / FEE_SCALE, rounded up)
+    int128 venue_charges         # charges in the same way
     int128 rounding              # what rounding took from us, >= 0, same unit
     int64_t venue_lots           # the other side's lots
+    int64_t charged              # number of charges
 
 cdef class Ledger:
     cdef Terms* terms            # [count]
@@ -56,8 +67,10 @@ cdef class Ledger:
 
     cdef int64_t fill(self, int instrument, int side, int64_t ticks, int64_t lots, bint maker, int64_t mid2,
                       bint has_mid) except? -1
+    cdef int64_t charge(self, int instrument, int which, int64_t lots, int64_t ticks, int64_t rest,
+                        int64_t rate) except? -1
     cdef int64_t gross_pnl(self, int instrument, int64_t mid2) noexcept nogil      # saturates
-    cdef int64_t net_pnl(self, int instrument, int64_t mid2) noexcept nogil        # gross - fees
+    cdef int64_t net_pnl(self, int instrument, int64_t mid2) noexcept nogil        # gross - fees - charges
     cdef int64_t unrealised(self, int instrument, int64_t mid2) noexcept nogil     # gross - realised
     cdef int _index(self, int instrument) except -1
     cdef int64_t value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil    # of lots at mid2 / 2, saturates

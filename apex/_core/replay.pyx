@@ -152,6 +152,10 @@ cdef class ReplayDriver:
             venue.responses[venue.response_head].ts if venue.response_head < venue.response_tail else NEVER)
         self.times[self._slot(VENUE_REQUEST, stream)] = (
             venue.requests[venue.request_head & 8191].ts if venue.request_head < venue.request_tail else NEVER)
+        if venue.unmarked:
+            raise LookupError(f"no mark price is known at a funding time of instrument {venue.instrument}")
+        if venue.timer_next < self.times[self._slot(VENUE_REQUEST, stream)] and venue.timer_next <= self.end_ns:
+            self.times[self._slot(VENUE_REQUEST, stream)] = venue.timer_next
 
     cdef int64_t _local_run(self, int stream, int64_t ts) except -1:
         """Every batch of the local view stamped `ts`; returns their number."""

@@ -19,7 +19,7 @@ from apex._core.events cimport (
     AMEND, BUY, BY_MARK, CANCEL, FOK, MARKET, PLACE, REDUCE_ONLY, SELL, STOP, STOP_LIMIT, TRAILING, OrderCommand,
 )
 from apex._core.ledger cimport (
-    FEE_SCALE, Terms, apex_add, apex_mul, apex_mul2, int128, read_terms,
+    FEE_SCALE, INVERSE, Terms, apex_add, apex_ceil, apex_mul, apex_mul2, int128, read_terms,
 )
 
 cdef extern from "bits.h" nogil:
@@ -123,6 +123,14 @@ cdef DenyReason check_fat_finger(const Intent* x) noexcept nogil:
 cdef inline bint worth(const Intent* x, int128 lots, int128* quanta) noexcept nogil:
     """Value of lots at the careful price, in 1 / value_den cash units; True on overflow."""
     cdef int64_t price = x.price_ticks
+    cdef int128 top
+    if x.terms.kind == INVERSE:                              # the lower price is the careful one
+        if x.has_touch and x.facts.bid_ticks < price:
+            price = x.facts.bid_ticks
+        if price <= 0 or apex_mul(lots, x.terms.value_num, &top):
+            return True
+        quanta[0] = apex_ceil(top, price)
+        return False
     if x.command.side == SELL and x.has_touch and x.facts.bid_ticks > price:
         price = x.facts.bid_ticks
     return apex_mul(lots, price, quanta) or apex_mul(quanta[0], x.terms.value_num, quanta)
@@ -356,7 +364,7 @@ cdef int _read_limits(int i, object given, const Terms* terms, RiskLimits* out) 
     # The ledger posts value * FEE_SCALE in 1 / value_den; one more bit for value and fee together.
     worst = <int128> out.gross_notional_max + out.order_value_max
     bad = worst > MONEY_MAX or apex_mul(worst, terms.value_den, &worst) or apex_mul(worst, 2 * FEE_SCALE, &worst)
-    if out.position_max < SIZE_MAX:
+    if out.position_max < SIZE_MAX and terms.kind != INVERSE:
         worst = apex_mul2(out.position_max, terms.value_num)
         bad = bad or worst > apex_mul2(MONEY_MAX, terms.value_den)
     if bad:

@@ -63,6 +63,12 @@ cdef struct Latency:
     int64_t entry_cursor
     int64_t response_cursor
 
+cdef struct Funding:             # one of a given list
+    int64_t ts
+    int64_t rate                 # 1e-12
+    int64_t mark_ticks           # 0 = the tape's
+    int64_t mark_rest
+
 cdef struct Request:
     int64_t ts
     OrderCommand command
@@ -81,6 +87,15 @@ cdef class SimVenue:
     cdef VenueOrder* stops           # in the order of their arrival
     cdef int32_t stop_count
     cdef int64_t position            # lots of all our fills here
+    cdef int64_t mark_ticks, mark_rest    # the last mark price: ticks, 0 = none yet, and the rest in 1e-8 of quote
+    cdef int64_t mark_new_ticks, mark_new_rest, rate_new      # of a MARK message that is not yet whole
+    cdef bint mark_open
+    cdef int64_t rate, funding_at    # of the next funding: 1e-12, venue time; NEVER = not known
+    cdef bint funds                  # funding is paid
+    cdef bint unmarked               # a funding time came, and no mark price was known: the run is void
+    cdef int64_t timer_next          # venue time of the next thing that the venue does by itself
+    cdef Funding* fundings           # given ones; NULL = those of the tape
+    cdef int64_t funding_count, funding_next
     cdef bint special                # an iceberg or a reduce-only order has rested here
     cdef bint tidies                 # a fill may have ended a reduce-only order, or an iceberg's tip
     cdef Request* requests

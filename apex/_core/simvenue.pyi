@@ -27,6 +27,9 @@ class SimVenue:
         A negative one to the venue is a rejection after so long.
     rows : sequence of (req_ts, exch_ts, resp_ts), optional
         Recorded latencies, interpolated; they replace the constants.
+    funding : list of (ts, rate in 1e-12, mark ticks or 0, rest of the mark in 1e-8), optional
+        Fundings in order of time, with the tape's mark where theirs is 0. Empty: those that the tape's MARK rows announce.
+        None: none is paid.
 
     Source: docs of hftbacktest 2.4.4 (order fill, latency models, queue models); Rigtorp, Estimating Order Queue
     Position (2013).
@@ -36,7 +39,8 @@ class SimVenue:
     def __init__(self, instrument: int, lot: tuple[int, int], queue: str = "risk-averse", power: float = 1.0,
                  compat: bool = False, partial: bool = True, synced: bool = False,
                  latency: tuple[int, int, int, int] = (0, 0, 0, 0),
-                 rows: Sequence[tuple[int, int, int]] | None = None) -> None: ...
+                 rows: Sequence[tuple[int, int, int]] | None = None, *,
+                 funding: list[tuple[int, int, int, int]] | None = None) -> None: ...
     def _check(self) -> None:
         """Walk every invariant of the resting orders; AssertionError names the first that does not hold."""
 

@@ -15,8 +15,8 @@ from apex._core.book cimport (
     book_next, book_quantity, book_set, book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, GTX,
-    IOC, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC,
+    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, FUNDING, GTX,
+    IOC, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARK, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC,
     ORDER_ADD, ORDER_EXECUTE, ORDER_MODIFY, PLACE, REDUCE_ONLY, REJECT, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, STOP,
     STOP_LIMIT, TRADE, TRAILING, TRIGGERED,
 )
@@ -28,6 +28,8 @@ cdef enum:
     ACKNOWLEDGED = 128       # flag of a VenueOrder
     REQUESTS_MAX = 8192      # in flight, a power of two
     MARKET_TICKS_COMPAT = 100
+
+cdef int64_t NEVER = 9223372036854775807
 
 QUEUES = {
     "risk-averse": RISK_AVERSE, "power-prob": POWER_PROB, "power-prob2": POWER_PROB2, "power-prob3": POWER_PROB3,
@@ -129,6 +131,7 @@ cdef class SimVenue:
             book_free(self.book)
         free(self.orders)
         free(self.stops)
+        free(self.fundings)
         free(self.requests)
         free(self.responses)
         free(self.used_tick)
@@ -139,13 +142,17 @@ cdef class SimVenue:
         free(self.latency.responded)
 
     def __init__(self, int instrument, lot, queue="risk-averse", double power=1.0, compat=False, partial=True,
-                 synced=False, latency=(0, 0, 0, 0), rows=None):
+                 synced=False, latency=(0, 0, 0, 0), rows=None, *, funding=None):
         """See SimVenue in simvenue.pyi."""
         self.instrument = instrument
         mantissa, scale = lot
         self.lot_num, self.lot_den = float(mantissa), 10.0 ** scale
         self.lot_size = self.lot_num / self.lot_den
         self.queue = QUEUES[queue]
+        self.timer_next = self.funding_at = NEVER
+        self.funds = funding is not None
+        if funding:
+            self._given_fundings(funding)
         self.power = power
         self.compat, self.partial, self.synced = compat, partial, synced
         self.latency.place, self.latency.cancel, self.latency.amend, self.latency.response = latency
@@ -159,6 +166,17 @@ cdef class SimVenue:
                 self.latency.requested[i] = rows[i][0]
                 self.latency.received[i] = rows[i][1]
                 self.latency.responded[i] = rows[i][2]
+
+    def _given_fundings(self, list given):
+        """Take (ts, rate, mark ticks or 0, rest) in order of time."""
+        cdef int64_t i
+        self.fundings = <Funding*> calloc(len(given), sizeof(Funding))
+        if self.fundings == NULL:
+            raise MemoryError("no memory for the fundings")
+        for i in range(len(given)):
+            self.fundings[i].ts, self.fundings[i].rate = given[i][0], given[i][1]
+            self.fundings[i].mark_ticks, self.fundings[i].mark_rest = given[i][2], given[i][3]
+        self.funding_count, self.timer_next = len(given), self.fundings[0].ts
 
     cdef inline double _raw(self, int64_t lots) noexcept nogil:
         """Raw quantity of lots: the double nearest to the decimal, as a converter of decimals gives it."""
@@ -221,6 +239,8 @@ cdef class SimVenue:
             self.synced = True
         elif batch.kind == LINK_GAP or batch.kind == LINK_DOWN:
             self.synced = False
+        elif batch.kind == MARK:
+            venue_mark(self, batch, levels, rows)
 
     cdef void _clear(self, int64_t ts, int side, int64_t ticks, bint to, bint ends) noexcept nogil:
         """Clear a side, or both, `to` a price or whole; `ends`: orders that stand in the venue's own queues go with it."""
@@ -474,6 +494,8 @@ cdef class SimVenue:
         """Process every request that arrives at exactly `ts`."""
         cdef const OrderCommand* command
         cdef Request* request
+        if self.timer_next <= ts:
+            venue_timers(self, ts)
         while self.request_head < self.request_tail:
             request = &self.requests[self.request_head & (REQUESTS_MAX - 1)]
             if request.ts != ts:
@@ -807,6 +829,7 @@ cdef class SimVenue:
                 self.sell_high = max(self.sell_high, ticks)
 
 
+include "funding.pxi"
 include "triggers.pxi"
 include "strict.pxi"
 include "orders.pxi"

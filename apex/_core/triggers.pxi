@@ -64,9 +64,12 @@ cdef void stop_place(SimVenue v, int64_t ts, VenueOrder* order) noexcept nogil:
         reason = VENUE_UNSYNCED
     elif touch == NO_ASK or touch == NO_BID:
         reason = NO_LIQUIDITY
+    elif order.flags & BY_MARK and v.mark_ticks == 0:
+        reason = NO_MARK_PRICE
     elif v.stop_count >= STOPS_MAX:
         reason = VENUE_FULL
     else:
+        touch = v.mark_ticks if order.flags & BY_MARK else touch
         order.trigger = order.extra if order.type == STOP_LIMIT else order.price_ticks
         if order.type == TRAILING:
             order.trigger = touch + order.extra if order.side == BUY else touch - order.extra
@@ -105,6 +108,7 @@ cdef bint stop_request(SimVenue v, int64_t ts, const OrderCommand* command) noex
     if i < 0:
         return False
     order = v.stops[i]
+    touch = v.mark_ticks if order.flags & BY_MARK else touch
     if command.kind != AMEND:
         stop_remove(v, i)
         v._respond(ts, &order, CANCELED, CANCELED_BY_US)
@@ -122,12 +126,13 @@ cdef bint stop_request(SimVenue v, int64_t ts, const OrderCommand* command) noex
     return True
 
 
-cdef void stops_at(SimVenue v, int64_t ts, int64_t ticks, bint by_mark) noexcept nogil:
-    """A price: trailing stops follow it, and what it reaches triggers, in the order of arrival.
+cdef void stops_at(SimVenue v, int64_t ts, int64_t ticks, bint by_mark, int64_t rest=0) noexcept nogil:
+    """A price, with the sign of what it has beyond its ticks: trailing stops follow it, and what it reaches triggers, in the order of arrival.
 
     Out of sync nobody knows at which price: what is reached then triggers with the first price after it.
     """
     cdef int32_t i = 0
+    cdef int64_t price
     cdef VenueOrder order
     cdef VenueOrder* stop
     while i < v.stop_count:
@@ -135,13 +140,14 @@ cdef void stops_at(SimVenue v, int64_t ts, int64_t ticks, bint by_mark) noexcept
         if ((stop.flags & BY_MARK) != 0) != by_mark:
             i += 1
             continue
-        if not stop.done and reached(stop.side, stop.trigger, ticks):
+        price = ticks - (rest < 0) if stop.side == BUY else ticks + (rest > 0)
+        if not stop.done and reached(stop.side, stop.trigger, price):
             stop.done = True
         elif stop.type == TRAILING and not stop.done:
             if stop.side == BUY:
-                stop.trigger = min(stop.trigger, ticks + stop.extra)
+                stop.trigger = min(stop.trigger, price + stop.extra)
             else:
-                stop.trigger = max(stop.trigger, ticks - stop.extra)
+                stop.trigger = max(stop.trigger, price - stop.extra)
         if not stop.done or not v.synced:
             i += 1
             continue

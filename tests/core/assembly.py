@@ -56,13 +56,14 @@ class Run:
                  power: float = 1.0, latency: tuple[int, int, int, int] = (0, 0, 0, 0), compat: bool = False,
                  limits: Limits | None = None, cash: int = 0, fees: tuple[int, int] = (0, 0), shift: int = 0,
                  start: int | None = None, stop: int | None = None, batches: Any = None, grid_ns: int = 10**9,
-                 names: Sequence[Instrument] | None = None) -> None:
+                 names: Sequence[Instrument] | None = None, venue: dict[str, Any] | None = None,
+                 engine: dict[str, Any] | None = None) -> None:
         self.events = events
         names = NAMES[:count] if names is None else names
         count = len(names)
         terms = [dict(zip(("value_num", "value_den"), x.value, strict=True)) | {
-            "kind": x.kind, "maker_fee": fees[0], "taker_fee": fees[1]} for x in names]
-        self.venues = [SimVenue(i, scaled(x.lot), queue=queue, power=power, compat=compat, latency=latency)
+            "kind": x.kind, "maker_fee": fees[0], "taker_fee": fees[1], "tick_1e8": tick_1e8(x)} for x in names]
+        self.venues = [SimVenue(i, scaled(x.lot), queue=queue, power=power, compat=compat, latency=latency, **(venue or {}))
                        for i, x in enumerate(names)]
         self.gate = RiskGate([(limits or Limits()).integers(x) for x in names], terms,
                              gateway=SimGateway(self.venues), scripted=limits is None)
@@ -70,7 +71,7 @@ class Run:
         self.signals = Signals(self.features)
         grids = [(*_ratio(x.tick), *_ratio(x.lot)) for x in names]
         self.engine = Engine(count, self.ledger, self.gate, self.signals, self.features, compat=compat, grids=grids,
-                             cash=cash)
+                             cash=cash, **(engine or {}))
         self.views = [self.engine.add_strategy(s) for s in strategies]
         arrays = pack(events) if batches is None else batches
         flags, ts = arrays[0]["flags"], arrays[0]["ts_exchange_ns"]
@@ -107,6 +108,11 @@ def venue_order(flags: Any, ts: Any) -> Any:
     keys = np.where(seen, ts, 0)
     at = np.maximum.accumulate(np.where(seen, np.arange(len(ts)), 0))
     return np.argsort(keys[at], kind="stable").astype(np.uint32)
+
+
+def tick_1e8(x: Instrument) -> int:
+    mantissa, places = scaled(x.tick)
+    return mantissa * 10 ** (8 - places)
 
 
 def _ratio(text: str) -> tuple[int, int]:

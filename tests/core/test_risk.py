@@ -161,8 +161,8 @@ def test_random_traffic_equals_the_oracle() -> None:
 def test_scripted_traffic_equals_the_oracle() -> None:
     """Lost otherwise: a report that says `none would have been denied` when some would."""
     seen: set[str] = set()
-    for seed in range(3):
-        gate, _ = compared(100 + seed, 10_000, scripted=True)
+    for seed in (100, 103):                                       # the second has an overflow
+        gate, _ = compared(seed, 10_000, scripted=True)
         seen |= set(gate.counters())
     assert seen == set(REASONS.values()) - {ALLOWED}
 
