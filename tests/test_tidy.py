@@ -25,7 +25,8 @@ FACES = {"research", "strategies", "alerts", "dashboard", "social", "app"}
 
 _BELOW_RISK = {"events", "book", "ledger"}
 _FEATURES = {"features_touch", "features_levels", "features_shape", "features_trades", "features_liquidity"}
-_BELOW_ENGINE = {*_BELOW_RISK, "l3", "bars", "segment", "feature", "features", "signals", "risk", "exits", "simvenue"}
+_BELOW_ENGINE = {*_BELOW_RISK, "account", "fees", "impact", "l3", "bars", "segment", "feature", "features", "signals",
+                 "risk", "exits", "simvenue"}
 CIMPORTS = {
     "events": set(),
     "book": {"events"}, "l3": {"events", "book"}, "ledger": {"events"}, "bars": {"events"}, "segment": {"events"},
@@ -34,7 +35,8 @@ CIMPORTS = {
     "features": {"events", "book", "l3", "ledger", "bars", "segment", "feature", *_FEATURES},
     "signals": {"events", "book", "l3", "ledger", "bars", "segment", "feature", "features"},
     "risk": _BELOW_RISK, "exits": _BELOW_RISK,
-    "simvenue": {*_BELOW_RISK, "l3", "risk"},
+    "account": {"ledger"}, "fees": {"ledger"}, "impact": {"events"},
+    "simvenue": {*_BELOW_RISK, "account", "impact", "l3", "risk"},
     "engine": _BELOW_ENGINE,
     "replay": {*_BELOW_ENGINE, "engine"}, "sampler": {*_BELOW_ENGINE, "engine"},
     "codecs": {"events", "book", "codecs"},  # book: the reader of recordings keeps the chain's book

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from apex._core.book cimport BookData
 from apex._core.events cimport Batch, Event, Level, OrderCommand
+from apex._core.fees cimport Fees
 from apex._core.l3 cimport L3Data
 from apex._core.ledger cimport Ledger, int128
 from apex._core.risk cimport DenyReason, RiskFacts, RiskGate
@@ -94,6 +95,7 @@ cdef struct LocalSide:           # what we know of one instrument
     int64_t open_buy_lots, open_sell_lots
     int32_t* active              # indices into orders
     int32_t active_count, active_capacity
+    int64_t liquidation          # the venue's order that closes our position: its place + 1, 0 = none
     uint32_t dirty               # what the message that is not yet whole has changed: DIRTY_BOOK, DIRTY_TRADE
     bint synced
     bint has_mid
@@ -152,7 +154,8 @@ cdef class Engine:
     cdef list rule_slot
     cdef OrderRow* orders
     cdef int64_t order_count, order_capacity
-    cdef OrderMore* more             # NULL until the first order that needs it; then of order_capacity
+    cdef OrderMore* more             # NULL until the first order that needs it
+    cdef int64_t more_capacity
     cdef Attached* attached
     cdef int64_t attached_count, attached_capacity
     cdef FillRow* fills
@@ -172,6 +175,9 @@ cdef class Engine:
     cdef readonly int64_t timer_next
     cdef readonly int64_t rows
     cdef readonly int64_t signals_fired, signals_idle, intents, denied, calls
+    cdef list fees                   # a Fees each instrument, or None
+    cdef bint visible                # what our takers take is taken off the local book
+    cdef int64_t liquidation_fee     # 1e-12
     cdef bint compat, uses_features, uses_moves, uses_rows
     cdef int64_t last_fill
     cdef int64_t timers_end          # periodic timers stop after it

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Final, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from apex._core.fees import Fees
 from apex._core.ledger import Ledger
 from apex._core.risk import RiskGate
 from apex._core.signals import Signals
@@ -232,6 +233,10 @@ class Engine:
     grids : sequence of (tick numerator, tick denominator, lot numerator, lot denominator)
     cash : int
         Cash at the start in cash units.
+    fees : list of Fees, optional
+        The fee tables of each instrument; without them the ledger's terms hold.
+    visible : bool
+        Whether what our takers take is taken off the local book until its next update.
 
     Raises
     ------
@@ -253,7 +258,8 @@ class Engine:
     cash_start: int
     def __init__(self, count: int, ledger: Ledger, gate: RiskGate, signals: Signals, features: list[Any],
                  compat: bool = False, synced: Sequence[int] = (),
-                 grids: Sequence[tuple[int, int, int, int]] = (), cash: int = 0) -> None: ...
+                 grids: Sequence[tuple[int, int, int, int]] = (), cash: int = 0, fees: list[Fees] | None = None,
+                 visible: bool = False) -> None: ...
     def step(self, rows: NDArray[Any]) -> None:
         """Apply canonical rows in order: the same effect as their packed form.
 

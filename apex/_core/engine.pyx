@@ -17,13 +17,14 @@ from apex._core.book cimport (
 )
 from apex._core.events cimport (
     ACK, AMEND, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, FILL, FOK, FUNDING, GTC, GTX, IOC,
-    KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, LIQUIDATION, MAKER, MARKET, NOT_MARKET, OPTIMISTIC,
+    KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, LIQUIDATE, LIQUIDATION, MAKER, MARKET, NOT_MARKET, OPTIMISTIC,
     ORDER_ADD, ORDER_EXECUTE, PLACE, REDUCE_ONLY, REJECT, ROWS, SELL, SNAPSHOT_BEGIN, STOP, STOP_LIMIT, TIMER, TRADE,
     TRAILING, TRIGGERED,
 )
 from apex._core.features cimport Features
+from apex._core.fees cimport Fees
 from apex._core.l3 cimport L3Change, l3_apply, l3_clear, l3_clear_to, l3_free, l3_new
-from apex._core.ledger cimport FUNDING_CHARGE, Position, apex_fits, apex_mul2, apex_saturate, int128
+from apex._core.ledger cimport FUNDING_CHARGE, LIQUIDATION_CHARGE, Position, apex_fits, apex_mul2, apex_saturate, int128
 from apex._core.risk cimport ALLOWED
 from apex._core.signals cimport DIRTY_BOOK, DIRTY_TRADE
 
@@ -155,7 +156,7 @@ cdef class Engine:
         free(self.quiet)
 
     def __init__(self, int count, Ledger ledger not None, RiskGate gate not None, Signals signals not None,
-                 list features not None, compat=False, synced=(), grids=(), cash=0):
+                 list features not None, compat=False, synced=(), grids=(), cash=0, fees=None, visible=False):
         """See Engine in engine.pyi."""
         if not count == ledger.count == gate.count == len(features) or not all(isinstance(f, Features) for f in features):
             raise ValueError(f"{count} instruments need a ledger, a gate and Features of as many")
@@ -166,6 +167,7 @@ cdef class Engine:
         self.slots, self.rule_slot = [], []
         self.grids = list(grids)
         self.cash_start = cash
+        self.fees, self.visible = fees, visible
         self.timers_end = NEVER
         for i in synced:
             self.local[<int> i].synced = True
@@ -483,10 +485,10 @@ cdef class Engine:
         cdef OrderRow* order
         cdef Slot slot
         self.now = event.ts_local_ns
-        if event.kind == FUNDING:
-            self.ledger.charge(<int> event.instrument, FUNDING_CHARGE, event.quantity_lots, event.price_ticks,
-                               <int64_t> event.sequence, event.aux)
-            return 0
+        if event.order_id == 0 and event.kind >= FILL:
+            if event.kind != FILL:
+                return account_event(self, event)
+            index = self.local[event.instrument].liquidation - 1
         if index < 0 or index >= self.order_count:
             raise AssertionError(f"reply for the unknown order {event.order_id}")
         order = &self.orders[index]
@@ -559,8 +561,12 @@ cdef class Engine:
             self.fills = fill
         fill = &self.fills[self.fill_count]
         memset(fill, 0, sizeof(FillRow))
+        if self.fees is not None:
+            fees_before(self, order.instrument, event.ts_exchange_ns)
         fill.fee = self.ledger.fill(order.instrument, order.side, event.price_ticks, event.quantity_lots, maker,
                                     side.mid2, side.has_mid)
+        if self.fees is not None or order.type == LIQUIDATE or (self.visible and not maker):
+            fill_more(self, order, event)
         fill.ts_venue_ns, fill.ts_local_ns = event.ts_exchange_ns, event.ts_local_ns
         fill.id, fill.trade_id = order.id, event.sequence
         fill.price_ticks, fill.quantity_lots = event.price_ticks, event.quantity_lots
@@ -610,11 +616,9 @@ cdef class Engine:
             if grown == NULL:
                 raise MemoryError("no memory for the orders")
             self.orders = grown
-            if self.more != NULL:
-                more_room(self, self.order_capacity)
         memset(&self.orders[self.order_count], 0, sizeof(OrderRow))
         if self.more != NULL:
-            memset(&self.more[self.order_count], 0, sizeof(OrderMore))
+            more_next(self)
         self.order_count += 1
         return &self.orders[self.order_count - 1]
 
@@ -806,5 +810,6 @@ cdef class Engine:
 
 
 include "bars.pxi"
+include "accounts.pxi"
 include "links.pxi"
 include "view.pxi"

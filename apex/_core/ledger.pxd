@@ -28,8 +28,8 @@ cdef enum ChargeKind:
     CHARGES = 2
 
 cdef struct Terms:
-    int64_t value_num    # one tick times one lot is value_num / value_den cash units (1e-8), lowest terms, both > 0;
-                         # inverse: one lot at one tick
+    # One tick times one lot (inverse: one lot at one tick) is value_num / value_den cash units (1e-8), lowest terms.
+    int64_t value_num    # > 0
     int64_t value_den
     int64_t maker_fee    # 1e-12 of the value, < 0 is a rebate
     int64_t taker_fee
@@ -75,4 +75,11 @@ cdef class Ledger:
     cdef int _index(self, int instrument) except -1
     cdef int64_t value(self, int instrument, int64_t mid2, int64_t lots) noexcept nogil    # of lots at mid2 / 2, saturates
 
+cdef bint ledger_post(Position* p, const Terms* t, int side, int64_t ticks, int64_t lots, bint maker, int64_t mid2,
+                      bint has_mid, int64_t* fee) noexcept nogil
+cdef bint ledger_charge(Position* p, const Terms* t, int which, int64_t lots, int64_t ticks, int64_t rest, int64_t rate,
+                        int64_t* paid) noexcept nogil
+cdef bint ledger_value(const Terms* t, int64_t lots, int64_t ticks, int64_t rest, int64_t rate, bint up,
+                       int128* out) noexcept nogil
+cdef int128 ledger_unit(const Terms* t) noexcept nogil
 cdef int read_terms(object given, Terms* out) except -1

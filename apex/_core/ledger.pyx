@@ -22,7 +22,7 @@ import numpy as np
 
 from apex._core.events cimport BUY, SELL
 
-PAY_KINDS = {"spot": SPOT, "linear": LINEAR, "inverse": INVERSE}
+_PAY_KINDS = {"spot": SPOT, "linear": LINEAR, "inverse": INVERSE}
 
 FIELDS = (
     "lots", "cost", "fees", "realised", "flows", "cash", "variation", "spread_captured", "bought_lots", "sold_lots",
@@ -50,9 +50,9 @@ cdef int read_terms(object given, Terms* out) except -1:
     if not isinstance(given, dict):
         raise ValueError(f"terms must be a dict, not {type(given).__name__}")
     kind = given.get("kind", "linear")
-    if kind not in PAY_KINDS:
-        raise ValueError(f"kind {kind!r} is not kept by this ledger: it keeps {', '.join(PAY_KINDS)}")
-    out.kind = PAY_KINDS[kind]
+    if kind not in _PAY_KINDS:
+        raise ValueError(f"kind {kind!r} is not kept by this ledger: it keeps {', '.join(_PAY_KINDS)}")
+    out.kind = _PAY_KINDS[kind]
     out.tick_1e8 = _integer(given, "tick_1e8") if given.get("tick_1e8") else 0
     out.value_num, out.value_den = _integer(given, "value_num"), _integer(given, "value_den")
     out.maker_fee, out.taker_fee = _integer(given, "maker_fee"), _integer(given, "taker_fee")
@@ -75,7 +75,7 @@ cdef bint _bump(int64_t* field, int128 by) noexcept nogil:
     return False
 
 
-cdef inline int128 _unit(const Terms* t) noexcept nogil:
+cdef int128 ledger_unit(const Terms* t) noexcept nogil:
     """How many of the venue's units are a cash unit."""
     return FEE_SCALE if t.kind == INVERSE else apex_mul2(t.value_den, FEE_SCALE)
 
@@ -85,7 +85,8 @@ cdef inline bint _long_pays(const Position* p, const Terms* t) noexcept nogil:
     return (p.lots > 0) != (t.kind == INVERSE)
 
 
-cdef bint _value(const Terms* t, int64_t lots, int64_t ticks, int64_t rest, int64_t rate, bint up, int128* out) noexcept nogil:
+cdef bint ledger_value(const Terms* t, int64_t lots, int64_t ticks, int64_t rest, int64_t rate, bint up,
+                       int128* out) noexcept nogil:
     """Value of signed lots at ticks and `rest` 1e-8 of quote, times a rate, in the venue's units; True on overflow.
 
     Exact where it can be, else rounded up or down.
@@ -132,14 +133,14 @@ cdef bint _settle(Position* p, const Terms* t, int side, int64_t lots, int128 am
     return _bump(&p.realised, met - removed if paid else removed - met)
 
 
-cdef bint _post(Position* p, const Terms* t, int side, int64_t ticks, int64_t lots, bint maker, int64_t mid2,
-                bint has_mid, int64_t* fee) noexcept nogil:
+cdef bint ledger_post(Position* p, const Terms* t, int side, int64_t ticks, int64_t lots, bint maker, int64_t mid2,
+                      bint has_mid, int64_t* fee) noexcept nogil:
     """Post one fill to every account; True on overflow, and the position is then void."""
-    cdef int128 unit = _unit(t)
+    cdef int128 unit = ledger_unit(t)
     cdef int128 quanta, gross, owed, exact, flow, paid, amount, gain, remainder
     cdef bint receives = (side == SELL) != (t.kind == INVERSE)
     if t.kind == INVERSE:
-        if _value(t, lots, ticks, 0, FEE_SCALE, not receives, &gross) or _value(
+        if ledger_value(t, lots, ticks, 0, FEE_SCALE, not receives, &gross) or ledger_value(
                 t, lots, ticks, 0, t.maker_fee if maker else t.taker_fee, True, &owed):
             return True
     elif apex_mul3(ticks, lots, t.value_num, &quanta) or apex_mul(quanta, FEE_SCALE, &gross) or apex_mul(
@@ -186,11 +187,11 @@ cdef bint _cash(Position* p, const Terms* t) noexcept nogil:
     return _bump(&p.cash, p.realised - paid) or _bump(&p.variation, <int128> p.flows - p.realised)
 
 
-cdef bint _charge(Position* p, const Terms* t, int which, int64_t lots, int64_t ticks, int64_t rest, int64_t rate,
-                  int64_t* paid) noexcept nogil:
+cdef bint ledger_charge(Position* p, const Terms* t, int which, int64_t lots, int64_t ticks, int64_t rest, int64_t rate,
+                        int64_t* paid) noexcept nogil:
     """Post a charge of a rate of the value of signed lots; True on overflow, and the position is then void."""
-    cdef int128 owed, whole, remainder, unit = _unit(t)
-    if _value(t, lots, ticks, rest, rate, True, &owed):
+    cdef int128 owed, whole, remainder, unit = ledger_unit(t)
+    if ledger_value(t, lots, ticks, rest, rate, True, &owed):
         return True
     whole = apex_ceil(owed, unit)
     if not apex_fits(whole) or apex_mul(unit, <int64_t> whole, &remainder) or apex_sub(remainder, owed, &remainder):
@@ -248,7 +249,7 @@ cdef class Ledger:
         if (side != BUY and side != SELL) or lots <= 0 or ticks <= 0:
             raise ValueError(f"no fill: side {side}, {lots} lots at {ticks} ticks")
         after = self.positions[instrument]
-        if _post(&after, &self.terms[instrument], side, ticks, lots, maker, mid2, has_mid, &fee) or _bump(
+        if ledger_post(&after, &self.terms[instrument], side, ticks, lots, maker, mid2, has_mid, &fee) or _bump(
                 &total, <int128> after.cash - self.positions[instrument].cash):
             raise OverflowError(f"a fill of {lots} lots at {ticks} ticks of instrument {instrument} overflows its account")
         self.positions[instrument] = after
@@ -278,7 +279,7 @@ cdef class Ledger:
         if ticks <= 0 or which < 0 or which >= CHARGES:
             raise ValueError(f"no charge: kind {which} at {ticks} ticks")
         after = self.positions[instrument]
-        if _charge(&after, &self.terms[instrument], which, lots, ticks, rest, rate, &paid) or _bump(
+        if ledger_charge(&after, &self.terms[instrument], which, lots, ticks, rest, rate, &paid) or _bump(
                 &total, <int128> after.cash - self.positions[instrument].cash):
             raise OverflowError(f"a charge on {lots} lots at {ticks} ticks of instrument {instrument} overflows its account")
         self.positions[instrument] = after
@@ -354,7 +355,7 @@ cdef class Ledger:
         cdef int i
         for i in range(self.count):
             p, t = &self.positions[i], &self.terms[i]
-            unit = _unit(t)
+            unit = ledger_unit(t)
             total = (<int128> p.cash + p.variation) * unit + p.venue_quote + p.venue_fees + p.venue_charges + p.rounding
             paid = <int128> p.fees + p.charges[0] + p.charges[1]
             cash += p.cash

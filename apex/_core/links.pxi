@@ -10,7 +10,15 @@ cdef int more_room(Engine e, int64_t capacity) except -1:
     cdef OrderMore* grown = <OrderMore*> realloc(e.more, max(capacity, 1) * sizeof(OrderMore))
     if grown == NULL:
         raise MemoryError("no memory for the orders")
-    e.more = grown
+    e.more, e.more_capacity = grown, max(capacity, 1)
+    return 0
+
+
+cdef int more_next(Engine e) except -1:
+    """An empty place for the row that is about to be added."""
+    if e.order_count >= e.more_capacity:
+        more_room(e, e.order_capacity)
+    memset(&e.more[e.order_count], 0, sizeof(OrderMore))
     return 0
 
 

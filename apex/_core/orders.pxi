@@ -11,7 +11,7 @@ cdef void venue_orders(SimVenue v, int64_t ts, const Event* rows, uint32_t count
             v.failed = True
             return
     for i in range(count):
-        if v.order_count == 0 and v.used_count == 0 and v.stop_count == 0:
+        if v.halted or (v.order_count == 0 and v.used_count == 0 and v.stop_count == 0):
             l3_apply(v.l3, &rows[i], &change)
         else:
             _order_row(v, ts, &rows[i])

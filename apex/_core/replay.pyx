@@ -195,6 +195,8 @@ cdef class ReplayDriver:
             s.venue_at += 1
         self._next_venue(stream)
         self._refresh(venue, stream)
+        if venue.account is not None:
+            self._struck(venue)
         return done
 
     cdef int _replies(self, SimVenue venue, int64_t ts) except -1:
@@ -266,10 +268,21 @@ cdef class ReplayDriver:
             else:
                 (<SimVenue> self.venues[stream]).on_requests(best)
                 self._refresh(<SimVenue> self.venues[stream], stream)
+                if (<SimVenue> self.venues[stream]).account is not None:
+                    self._struck(<SimVenue> self.venues[stream])
                 done += 1
             if engine.sent != sent:
                 self._refresh_all()
         return False
+
+    cdef int _struck(self, SimVenue venue) except -1:
+        """A liquidation reaches every instrument of the account."""
+        if venue.account.failed:
+            raise OverflowError("a posting overflows the margin account")
+        if venue.account.struck:
+            venue.account.struck = False
+            self._refresh_all()
+        return 0
 
     def _refresh_all(self):
         for i in range(self.count):

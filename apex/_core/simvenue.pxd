@@ -2,7 +2,9 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from apex._core.book cimport BookData
+from apex._core.account cimport MarginAccount
 from apex._core.events cimport Batch, Event, Level, OrderCommand
+from apex._core.impact cimport Impact
 from apex._core.l3 cimport L3Data
 from apex._core.risk cimport Gateway
 
@@ -113,6 +115,17 @@ cdef class SimVenue:
     cdef uint64_t trade_id
     cdef readonly uint64_t rejected_by_defect
     cdef SimVenue following          # the next instrument's, of the same gateway
+    cdef SimVenue head               # the first of them
+    cdef Impact impact               # of our taking, None = none
+    cdef MarginAccount account       # None = no liquidation
+    cdef bint visible                # what we took stays away from a level through its updates
+    cdef bint halted                 # nothing matches
+    cdef bint queues_orders          # what arrives in a halt waits for its end
+    cdef readonly int64_t halts_seen
+    cdef int64_t* halts              # given times: on, off, on, ...
+    cdef int64_t halt_count, halt_next
+    cdef OrderCommand* held          # what waits
+    cdef int32_t held_count
 
     cdef void on_batch(self, const Batch* batch, const Level* levels, const Event* rows) noexcept nogil
     cdef void on_requests(self, int64_t ts) noexcept nogil
@@ -129,6 +142,7 @@ cdef class SimVenue:
     cdef void _use(self, int side, int64_t ticks, int64_t lots) noexcept nogil
     cdef bint _used_grow(self) noexcept nogil
     cdef void _forget(self, int side, int64_t ticks) noexcept nogil
+    cdef void _close_out(self, int64_t ts) noexcept nogil
     cdef void _place(self, int64_t ts, const OrderCommand* command) noexcept nogil
     cdef void _place_order(self, int64_t ts, VenueOrder* order, int type) noexcept nogil
     cdef void _take_whole(self, int64_t ts, VenueOrder* order, int type) noexcept nogil

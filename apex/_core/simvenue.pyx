@@ -15,11 +15,12 @@ from apex._core.book cimport (
     book_next, book_quantity, book_set, book_set_levels,
 )
 from apex._core.events cimport (
-    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, FUNDING, GTX,
-    IOC, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, MAKER, MARK, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC,
+    ACK, AMEND, AT_LOCAL, BOOK_CLEAR, BOOK_LEVEL, BUY, BY_MARK, CANCEL, CANCELED, CLEAR_TO, EXPIRED, FILL, FOK, FUNDING, GTX, HALT,
+    IOC, KEEPS_BOOK, LAST_IN_BATCH, LEVELS, LIMIT, LINK_DOWN, LINK_GAP, LIQUIDATION, MAKER, MARK, MARKET, NO_SIDE, NOT_MARKET, OPTIMISTIC,
     ORDER_ADD, ORDER_EXECUTE, ORDER_MODIFY, PLACE, REDUCE_ONLY, REJECT, ROWS, SELL, SNAPSHOT, SNAPSHOT_BEGIN, STOP,
     STOP_LIMIT, TRADE, TRAILING, TRIGGERED,
 )
+from apex._core.ledger cimport FUNDING_CHARGE, LIQUIDATION_CHARGE
 from apex._core.l3 cimport NO_ORDER, L3Change, l3_apply, l3_clear, l3_clear_to, l3_find, l3_free, l3_new
 
 cdef enum:
@@ -44,51 +45,7 @@ VENUE_REASONS = {
 }
 
 
-cdef inline int64_t _between(int64_t x1, int64_t y1, int64_t x2, int64_t y2, int64_t at) noexcept nogil:
-    """Linear interpolation, truncated toward zero (methods.md 1.6)."""
-    return <int64_t> ((<double> (y2 - y1)) / (<double> (x2 - x1)) * (<double> (at - x1))) + y1
-
-
-cdef inline int64_t _row_of(const int64_t* x, int64_t rows, int64_t* cursor, int64_t at) noexcept nogil:
-    """Row whose span holds time `at`; the cursor only moves forward."""
-    while cursor[0] + 1 < rows and x[cursor[0] + 1] <= at:
-        cursor[0] += 1
-    return cursor[0]
-
-
-cdef inline int64_t _entry(Latency* recorded, int64_t at, bint literal) noexcept nogil:
-    """Recorded latency to the venue at local time `at`; negative: refused before the venue, known after so long.
-
-    A row whose `received` is 0 is such a refusal. literal: hftbacktest's rule, which subtracts also from a 0 of the
-    first row and of the last.
-    """
-    cdef const int64_t* x = recorded.requested
-    cdef const int64_t* y = recorded.received
-    cdef int64_t i = 0, n
-    if at >= x[0]:
-        i = _row_of(x, recorded.rows, &recorded.entry_cursor, at)
-        n = i + 1
-        if n < recorded.rows:
-            if y[i] <= 0 or y[n] <= 0:
-                y = recorded.responded
-                return -_between(x[i], y[i] - x[i], x[n], y[n] - x[n], at)
-            return _between(x[i], y[i] - x[i], x[n], y[n] - x[n], at)
-    if y[i] <= 0 and not literal:
-        return x[i] - recorded.responded[i]
-    return y[i] - x[i]
-
-
-cdef inline int64_t _answer(Latency* recorded, int64_t at) noexcept nogil:
-    """Recorded latency of a reply that leaves the venue at `at`."""
-    cdef const int64_t* x = recorded.received
-    cdef const int64_t* y = recorded.responded
-    cdef int64_t i
-    if at < x[0]:
-        return y[0] - x[0]
-    i = _row_of(x, recorded.rows, &recorded.response_cursor, at)
-    if i + 1 < recorded.rows:
-        return _between(x[i], y[i] - x[i], x[i + 1], y[i + 1] - x[i + 1], at)
-    return y[i] - x[i]
+include "latency.pxi"
 
 
 cdef inline double _behind(int kind, double n, double front, double back) noexcept nogil:
@@ -113,13 +70,14 @@ cdef class SimVenue:
         self.orders = <VenueOrder*> calloc(ORDERS_MAX, sizeof(VenueOrder))
         self.stops = <VenueOrder*> calloc(STOPS_MAX, sizeof(VenueOrder))
         self.requests = <Request*> calloc(REQUESTS_MAX, sizeof(Request))
+        self.held = <OrderCommand*> calloc(REQUESTS_MAX, sizeof(OrderCommand))
         self.response_capacity = 1024
         self.responses = <Response*> calloc(self.response_capacity, sizeof(Response))
         self.used_capacity = 64
         self.used_tick = <int64_t*> calloc(self.used_capacity, sizeof(int64_t))
         self.used_lots = <int64_t*> calloc(self.used_capacity, sizeof(int64_t))
         self.used_side = <uint8_t*> calloc(self.used_capacity, 1)
-        if not (self.book and self.orders and self.stops and self.requests and self.responses and self.used_tick
+        if not (self.book and self.orders and self.stops and self.held and self.requests and self.responses and self.used_tick
                 and self.used_lots and self.used_side):
             raise MemoryError("no memory for a simulated venue")
         memset(&self.latency, 0, sizeof(Latency))
@@ -132,6 +90,8 @@ cdef class SimVenue:
         free(self.orders)
         free(self.stops)
         free(self.fundings)
+        free(self.halts)
+        free(self.held)
         free(self.requests)
         free(self.responses)
         free(self.used_tick)
@@ -142,7 +102,8 @@ cdef class SimVenue:
         free(self.latency.responded)
 
     def __init__(self, int instrument, lot, queue="risk-averse", double power=1.0, compat=False, partial=True,
-                 synced=False, latency=(0, 0, 0, 0), rows=None, *, funding=None):
+                 synced=False, latency=(0, 0, 0, 0), rows=None, *, funding=None,
+                 halts=(), queue_orders=False, Impact impact=None, visible=False, MarginAccount account=None):
         """See SimVenue in simvenue.pyi."""
         self.instrument = instrument
         mantissa, scale = lot
@@ -151,8 +112,11 @@ cdef class SimVenue:
         self.queue = QUEUES[queue]
         self.timer_next = self.funding_at = NEVER
         self.funds = funding is not None
+        self.impact, self.visible, self.account, self.queues_orders = impact, visible, account, queue_orders
         if funding:
-            self._given_fundings(funding)
+            given_fundings(self, funding)
+        if halts:
+            given_halts(self, halts)
         self.power = power
         self.compat, self.partial, self.synced = compat, partial, synced
         self.latency.place, self.latency.cancel, self.latency.amend, self.latency.response = latency
@@ -167,16 +131,9 @@ cdef class SimVenue:
                 self.latency.received[i] = rows[i][1]
                 self.latency.responded[i] = rows[i][2]
 
-    def _given_fundings(self, list given):
-        """Take (ts, rate, mark ticks or 0, rest) in order of time."""
-        cdef int64_t i
-        self.fundings = <Funding*> calloc(len(given), sizeof(Funding))
-        if self.fundings == NULL:
-            raise MemoryError("no memory for the fundings")
-        for i in range(len(given)):
-            self.fundings[i].ts, self.fundings[i].rate = given[i][0], given[i][1]
-            self.fundings[i].mark_ticks, self.fundings[i].mark_rest = given[i][2], given[i][3]
-        self.funding_count, self.timer_next = len(given), self.fundings[0].ts
+    def watch(self, MarginAccount account not None):
+        """Watch the margin of an account; see simvenue.pyi."""
+        self.account = account
 
     cdef inline double _raw(self, int64_t lots) noexcept nogil:
         """Raw quantity of lots: the double nearest to the decimal, as a converter of decimals gives it."""
@@ -195,7 +152,7 @@ cdef class SimVenue:
                 return
             if batch.encoding == LEVELS:
                 level = levels + batch.first
-                if self.order_count == 0 and self.used_count == 0:
+                if (self.order_count == 0 and self.used_count == 0) or self.halted:
                     if self.compat:
                         book_set_levels(self.book, level, batch.count, True)
                     else:
@@ -207,13 +164,16 @@ cdef class SimVenue:
             else:
                 for i in range(batch.count):
                     row = rows + batch.first + i
-                    self._level(ts, row.side, row.price_ticks, row.quantity_lots)
+                    if self.halted:
+                        book_set(self.book, row.side, row.price_ticks, row.quantity_lots, False)
+                    else:
+                        self._level(ts, row.side, row.price_ticks, row.quantity_lots)
             book_end_message(self.book)
         elif batch.kind == TRADE:
             if self.stop_count and not batch.flags & NOT_MARKET:
                 venue_trades_and_stops(self, batch, levels, rows)
                 return
-            if self.order_count == 0 or (batch.flags & NOT_MARKET and not self.compat) or self.queue == FIFO:
+            if self.order_count == 0 or self.halted or (batch.flags & NOT_MARKET and not self.compat) or self.queue == FIFO:
                 return
             for i in range(batch.count):
                 if batch.encoding == LEVELS:
@@ -241,6 +201,8 @@ cdef class SimVenue:
             self.synced = False
         elif batch.kind == MARK:
             venue_mark(self, batch, levels, rows)
+        elif batch.kind == HALT and not self.compat:
+            venue_halt(self, ts, batch.encoding == ROWS and rows[batch.first].aux != 0)
 
     cdef void _clear(self, int64_t ts, int side, int64_t ticks, bint to, bint ends) noexcept nogil:
         """Clear a side, or both, `to` a price or whole; `ends`: orders that stand in the venue's own queues go with it."""
@@ -502,7 +464,9 @@ cdef class SimVenue:
                 return
             self.request_head = self.request_head + 1
             command = &request.command
-            if command.kind == PLACE:
+            if apex_unlikely(self.halted) and command.kind != CANCEL:
+                halt_request(self, ts, command)
+            elif command.kind == PLACE:
                 self._place(ts, command)
             elif command.kind == CANCEL:
                 self._cancel(ts, command)
@@ -510,6 +474,8 @@ cdef class SimVenue:
                 self._amend(ts, command)
             if self.tidies:
                 special_tidy(self, ts)
+            if self.account is not None:
+                margin_check(self, ts)
 
     cdef void _place(self, int64_t ts, const OrderCommand* command) noexcept nogil:
         cdef VenueOrder order
@@ -520,10 +486,18 @@ cdef class SimVenue:
         order.leaves = self._raw(command.quantity_lots)
         order.side, order.tif, order.type = command.side, command.tif, command.type
         order.flags, order.extra = <uint8_t> command.flags, command.extra
-        if apex_unlikely(command.type > MARKET or command.flags or command.extra):
+        if self.account is not None and self.account.closed:
+            self._respond(ts, &order, REJECT, LIQUIDATED)
+        elif apex_unlikely(command.type > MARKET or command.flags or command.extra):
             special_place(self, ts, &order)
         else:
             self._place_order(ts, &order, command.type)
+
+    cdef void _close_out(self, int64_t ts) noexcept nogil:
+        """The account is liquidated: this instrument's orders and position, then those of the ones behind it."""
+        venue_liquidate(self, ts)
+        if self.following is not None:
+            self.following._close_out(ts)
 
     cdef void _place_order(self, int64_t ts, VenueOrder* order, int type) noexcept nogil:
         cdef int64_t opposite = self.book.ask.best if order.side == BUY else self.book.bid.best
@@ -670,6 +644,10 @@ cdef class SimVenue:
         memset(&event, 0, sizeof(Event))
         self.position = self.position + (lots if order.side == BUY else -lots)
         self.tidies = self.special
+        if self.account is not None:
+            self.account.fill(self.instrument, order.side, ticks, lots, maker)
+            if order.id == 0:
+                self.account.charge(self.instrument, LIQUIDATION_CHARGE, lots, ticks, 0, self.account.fee)
         self.trade_id = self.trade_id + 1
         event.sequence = self.trade_id
         event.order_id = order.id
@@ -767,6 +745,10 @@ cdef class SimVenue:
         cdef int32_t i
         for i in range(self.used_count):
             if self.used_tick[i] == ticks and self.used_side[i] == side:
+                if self.visible:
+                    self.used_lots[i] = min(self.used_lots[i], book_quantity(self.book, side, ticks))
+                    if self.used_lots[i] > 0:
+                        return
                 self.used_count = self.used_count - 1
                 self.used_tick[i] = self.used_tick[self.used_count]
                 self.used_lots[i] = self.used_lots[self.used_count]
@@ -830,6 +812,7 @@ cdef class SimVenue:
 
 
 include "funding.pxi"
+include "halts.pxi"
 include "triggers.pxi"
 include "strict.pxi"
 include "orders.pxi"
@@ -841,6 +824,8 @@ cdef class SimGateway(Gateway):
         for venue in reversed(venues):
             venue.following = self.first
             self.first = venue
+        for venue in venues:
+            venue.head = self.first
 
     cdef int send(self, const OrderCommand* command) noexcept nogil:
         """Hand a command to its instrument's venue; 1 when the instrument is unknown, 2 when too many are in flight."""

@@ -43,7 +43,11 @@ cdef bint strict_take(SimVenue v, int64_t ts, VenueOrder* order, int type, bint 
     """4: take what the levels up to the limit still hold; whether that is all that is wanted. look: only look."""
     cdef int side = SELL if order.side == BUY else BUY
     cdef int64_t tick = v.book.ask.best if order.side == BUY else v.book.bid.best
-    cdef int64_t take, left = order.leaves_lots
+    cdef int64_t take, left = order.leaves_lots, touch = tick, there = 0, done = 0, price, extra
+    cdef double walked = 0.0, push = 0.0
+    cdef bint impacts = v.impact is not None and touch != NO_ASK and touch != NO_BID
+    if impacts:
+        push, there = v.impact.displaced(ts), v._available(side, touch)
     if order.flags & REDUCE_ONLY and closable(v, order) < left:
         if look:
             return False
@@ -51,11 +55,24 @@ cdef bint strict_take(SimVenue v, int64_t ts, VenueOrder* order, int type, bint 
     while left > 0 and tick != NO_ASK and tick != NO_BID and (
             type == MARKET or _reaches(order.side, order.price_ticks, tick)):
         take = min(v._available(side, tick), left)
+        price = tick
+        if impacts and take > 0:
+            walked += (<double> (tick - touch if tick > touch else touch - tick)) * (<double> take)
+            extra = v.impact.extra(touch, there, done, take, walked)
+            walked += (<double> extra) * (<double> take)
+            price = max(tick + (extra if order.side == BUY else -extra) + <int64_t> round(push * tick), <int64_t> 1)
+            if type != MARKET and not _reaches(order.side, order.price_ticks, price):
+                break
+            done += take
+            if not look:
+                v.impact.pays(order.side, tick, price, take)
         left -= take
         if take > 0 and not look:
             v._use(side, tick, take)
-            strict_fill(v, ts, order, False, tick, take, False)
+            strict_fill(v, ts, order, False, price, take, False)
         tick = book_next(v.book, side, tick)
+    if done and not look:
+        v.impact.took(ts, order.side, done)
     return left == 0
 
 

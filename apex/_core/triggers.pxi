@@ -179,6 +179,8 @@ cdef void venue_trades_and_stops(SimVenue v, const Batch* batch, const Level* le
     cdef uint32_t i
     cdef int side
     cdef int64_t ticks, lots
+    if v.halted:
+        return
     for i in range(batch.count):
         if batch.encoding == LEVELS:
             side, ticks = levels[batch.first + i].side, levels[batch.first + i].price_ticks

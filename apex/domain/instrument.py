@@ -65,11 +65,27 @@ class Instrument(msgspec.Struct, frozen=True):
 
     @property
     def value(self) -> tuple[int, int]:
-        """Numerator and denominator of one tick times one lot in cash units (10^-8 of quote)."""
+        """Numerator and denominator of one tick times one lot in cash units (10^-8 of quote).
+
+        Inverse: of one lot at a price of one tick, in 10^-8 of the coin.
+        """
         (t, tp), (q, qp), (m, mp) = scaled(self.tick), scaled(self.lot), scaled(self.multiplier)
         num, den = t * q * m * 10**MONEY_SCALE, 10 ** (tp + qp + mp)
+        if self.kind == "inverse":
+            num, den = q * m * 10 ** (MONEY_SCALE + tp), t * 10 ** (qp + mp)
         common = gcd(num, den)
         return num // common, den // common
+
+    @property
+    def money(self) -> str:
+        """Currency of its accounts: quote, or the coin of an inverse contract."""
+        return self.base if self.kind == "inverse" else self.quote
+
+    @property
+    def tick_1e8(self) -> int:
+        """A tick in 10^-8 of quote, 0 where it is no whole number of them."""
+        mantissa, places = scaled(self.tick)
+        return mantissa * 10 ** (MONEY_SCALE - places) if places <= MONEY_SCALE else 0
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -144,7 +144,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         if worst > MONEY_MAX or worst * den * 2 * 10**12 > ACCOUNT_MAX:
             raise ConfigError(f"{instrument.symbol} could overflow its accounts at these limits",
                               "gross_notional_max, order_value_max", "Lower the value limits")
-        if LOTS_MAX > out["position_max"] > MONEY_MAX * den // num:
+        if instrument.kind != "inverse" and LOTS_MAX > out["position_max"] > MONEY_MAX * den // num:
             raise ConfigError(f"{instrument.symbol} could overflow its accounts at these limits", "position_max",
                               "Lower it")
         return out

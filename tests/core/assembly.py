@@ -62,8 +62,9 @@ class Run:
         names = NAMES[:count] if names is None else names
         count = len(names)
         terms = [dict(zip(("value_num", "value_den"), x.value, strict=True)) | {
-            "kind": x.kind, "maker_fee": fees[0], "taker_fee": fees[1], "tick_1e8": tick_1e8(x)} for x in names]
-        self.venues = [SimVenue(i, scaled(x.lot), queue=queue, power=power, compat=compat, latency=latency, **(venue or {}))
+            "kind": x.kind, "maker_fee": fees[0], "taker_fee": fees[1], "tick_1e8": x.tick_1e8} for x in names]
+        self.venues = [SimVenue(i, scaled(x.lot), queue=queue, power=power, compat=compat, latency=latency,
+                                **(venue or {}))
                        for i, x in enumerate(names)]
         self.gate = RiskGate([(limits or Limits()).integers(x) for x in names], terms,
                              gateway=SimGateway(self.venues), scripted=limits is None)
@@ -108,11 +109,6 @@ def venue_order(flags: Any, ts: Any) -> Any:
     keys = np.where(seen, ts, 0)
     at = np.maximum.accumulate(np.where(seen, np.arange(len(ts)), 0))
     return np.argsort(keys[at], kind="stable").astype(np.uint32)
-
-
-def tick_1e8(x: Instrument) -> int:
-    mantissa, places = scaled(x.tick)
-    return mantissa * 10 ** (8 - places)
 
 
 def _ratio(text: str) -> tuple[int, int]:

@@ -101,7 +101,8 @@ def test_stops_watch_the_mark() -> None:
         v.trailing_stop("buy", 5, 1, trigger="mark")
 
     run, fills = played([(START + 10, send)], mark(5, 200, 0, 0), at(15, "TRADE", (SELL, 90, 1)), mark(20, 190, 0, 0),
-                        mark(25, 195, 0, 0, rest=-1), mark(26, 195, 0, 0), mark(30, 99, 0, 0, rest=1), mark(40, 99, 0, 0))
+                        mark(25, 195, 0, 0, rest=-1), mark(26, 195, 0, 0), mark(30, 99, 0, 0, rest=1),
+                        mark(40, 99, 0, 0))
     assert [(f[0], f[1]) for f in fills] == [(26, 2), (40, 0)]
     assert reasons(run)[1] == ("rejected", "stop_reached")
     run, _ = played([(START + 1, lambda v: v.stop("sell", 99, 1, trigger="mark"))])
