@@ -20,6 +20,7 @@ from apex._core.simvenue import SimGateway, SimVenue
 from apex.app import options as opt
 from apex.app.options import ReplayOptions
 from apex.app.signals import declare
+from apex.app.venue import VenueRules, fee_tables, margin_account, read_rules, venue_options
 from apex.domain.decimals import scaled
 from apex.domain.errors import ConfigError, InputError
 from apex.domain.instrument import Instrument, labels
@@ -46,6 +47,8 @@ class Replay(msgspec.Struct):
     options: ReplayOptions
     limits: Limits
     shift_ns: int
+    rules: VenueRules
+    impacts: list[Any]
 
 
 def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument], Sources, list[bool]]:
@@ -65,10 +68,6 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
             if any(instrument.key == known.key for known in instruments):
                 raise ConfigError(f"{instrument.symbol} of {instrument.venue} is on two tapes", str(tape.path),
                                   "Give each instrument once")
-            if instrument.kind == "inverse":
-                raise ConfigError(f"{instrument.symbol} is an inverse contract; a replay keeps accounts of spot and "
-                                  "linear instruments only", str(tape.path),
-                                  "Look at it with: apex tape bbo, head or export")
             instruments.append(instrument)
             found.update(instrument.called)
             sources.append((number, index, arrays))
@@ -76,6 +75,9 @@ def streams(tapes: list[Tape], wanted: tuple[str, ...]) -> tuple[list[Instrument
     if absent := [name for name in wanted if name not in found]:
         known = ", ".join(i.symbol for t in tapes for i in t.instruments) or "none"
         raise ConfigError(f"no instrument matches {', '.join(absent)}", "--instrument", f"The tapes hold: {known}")
+    if any(i.kind == "inverse" for i in instruments) and len({i.money for i in instruments}) > 1:
+        raise ConfigError("an inverse contract is kept in its coin, and there is one account", "--instrument",
+                          "Choose instruments of one coin, or run them one by one")
     named = [replace(x, symbol=label) for x, label in zip(instruments, labels(instruments), strict=True)]
     return named, sources, synced
 
@@ -92,7 +94,8 @@ def feed_shift(tapes: list[Tape], options: ReplayOptions) -> int:
     return 0 if not least or min(least) >= 0 else -min(least) + base
 
 
-def _venues(instruments: list[Instrument], synced: list[bool], options: ReplayOptions) -> list[SimVenue]:
+def _venues(instruments: list[Instrument], synced: list[bool], options: ReplayOptions,
+            more: list[dict[str, Any]]) -> list[SimVenue]:
     name, power = opt.queue(options.queue)
     place = opt.duration(options.order_latency, "--order-latency")
     legs = (
@@ -107,7 +110,7 @@ def _venues(instruments: list[Instrument], synced: list[bool], options: ReplayOp
     compat = options.fill_mode == "compat"
     return [
         SimVenue(i, scaled(x.lot), queue=name, power=power, compat=compat, partial=options.partial_fills,
-                 synced=synced[i], latency=legs, rows=rows)
+                 synced=synced[i], latency=legs, rows=rows, **more[i])
         for i, x in enumerate(instruments)
     ]
 
@@ -160,15 +163,23 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
     terms = [_terms(x, maker, taker) for x in instruments]
     ledger = Ledger(terms, cash=cash)
     _check_queue(tapes, sources, options)
-    venues = _venues(instruments, synced, options)
+    compat = options.fill_mode == "compat"
+    rules = read_rules(options.venue)
+    if compat and rules != VenueRules():
+        raise ConfigError("hftbacktest knows no such rules of a venue", "--venue", "Take --fill-mode strict")
+    more = venue_options(rules, instruments, sources)
+    venues = _venues(instruments, synced, options, more)
+    if (account := margin_account(rules, ledger, cash)) is not None:
+        for venue in venues:
+            venue.watch(account)
     gate = RiskGate(
         [limits.integers(x) for x in instruments], terms, gateway=SimGateway(venues), scripted=scripted,
     )
-    compat = options.fill_mode == "compat"
     features = [_features(x) for x in instruments]
     engine = Engine(
         len(instruments), ledger, gate, Signals(features), features, compat=compat,
         synced=[i for i, s in enumerate(synced) if s], grids=[_grid(x) for x in instruments], cash=cash,
+        fees=fee_tables(rules, instruments), visible=rules.own_orders == "visible",
     )
     if strategy is not None:
         view = engine.add_strategy(strategy)
@@ -195,7 +206,8 @@ def build_replay(tapes: list[Tape], strategy: Strategy | None, options: ReplayOp
         raise InputError(f"the run would span {(driver.end_ns - driver.start_ns) // DAY_NS:,} days",
                          ", ".join(str(t.path) for t in tapes),
                          f"A stray time is on a tape, or give --from and --to: at most {SPAN_MAX_NS // DAY_NS:,} days")
-    return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift)
+    return Replay(engine, gate, driver, venues, tapes, instruments, strategy, options, limits, shift, rules,
+                  [x["impact"] for x in more])
 
 
 def build_sampler(tape: Tape, wanted: list[tuple[str, dict[str, Any]]], instrument: tuple[str, ...], moment: str,
@@ -227,4 +239,4 @@ def build_sampler(tape: Tape, wanted: list[tuple[str, dict[str, Any]]], instrume
 def _terms(instrument: Instrument, maker_fee: int, taker_fee: int) -> dict[str, Any]:
     num, den = instrument.value
     return {"value_num": num, "value_den": den, "kind": instrument.kind, "maker_fee": maker_fee,
-            "taker_fee": taker_fee}
+            "taker_fee": taker_fee, "tick_1e8": instrument.tick_1e8}

@@ -82,6 +82,7 @@ def equity(result: ReplayResult) -> pd.DataFrame:
     peak = np.maximum(np.maximum.accumulate(rows["net"]), 0)
     table = {
         "ts": rows["ts_ns"], "net_pnl": rows["net"] / 1e8, "gross_pnl": rows["gross"] / 1e8, "fees": rows["fees"] / 1e8,
+        "charges": rows["charges"] / 1e8,
         "spread_captured": rows["spread"] / 1e8, "inventory_pnl": (rows["gross"] - rows["spread"]) / 1e8,
         "drawdown": (peak - rows["net"]) / 1e8, "gross_exposure": rows["exposure"] / 1e8,
     }

@@ -55,6 +55,7 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     orders: str | None = None
     scores: tuple[dict[str, Any], ...] = ()
     signals: tuple[dict[str, Any], ...] = ()
+    venue: dict[str, Any] | str | None = None
 
 
 ALIASES = {"from": "start", "to": "stop", "set": "params"}
@@ -90,6 +91,8 @@ def options_from(given: Mapping[str, Any]) -> ReplayOptions:
         value = chosen.get(name)
         if isinstance(value, SupportsIndex) and not isinstance(value, bool):   # numpy's integers too
             chosen[name] = operator.index(value)
+    if isinstance(chosen.get("venue"), Path):
+        chosen["venue"] = str(chosen["venue"])
     wanted = chosen.get("instrument", ())
     chosen["instrument"] = (wanted,) if isinstance(wanted, str) else wanted
     try:

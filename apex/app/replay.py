@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from apex.app.build import Replay, build_replay, streams
 from apex.app.costs import costs
 from apex.app.options import ReplayOptions, find_strategy, options_from
 from apex.app.schedule import Schedule, read_schedule
+from apex.app.venue import impact_cost
 from apex.domain.decimals import money
 from apex.domain.errors import ApexError, ConfigError, InputError, StrategyError
 from apex.domain.instrument import Instrument
@@ -34,6 +36,8 @@ CHUNK = 1 << 16
 ROWS = 1 << 12
 """Orders whose reasons are counted at once."""
 ALLOWED = 1
+LIQUIDATION = 5
+"""Type of an order that the venue sends to close our position."""
 
 
 class ReplayResult:
@@ -170,6 +174,8 @@ def _run(run: Replay, progress: Callable[[int], None] | None, chunk: int) -> tup
                 raise
             where = f"tape position: {run.driver.rows_seen} rows, event time {run.engine.now}"
             if all("apex/_core" in frame.filename for frame in traceback.extract_tb(error.__traceback__)[1:]):
+                if type(error) is LookupError:
+                    raise InputError(str(error), where, "Give marks with the fundings") from error
                 if isinstance(error, OverflowError):
                     raise InputError(str(error), where, "Trade smaller quantities, or set limits") from error
                 raise  # nobody's but ours
@@ -184,6 +190,12 @@ def _run(run: Replay, progress: Callable[[int], None] | None, chunk: int) -> tup
     return seconds, peak
 
 
+def _charges(run: Replay) -> list[tuple[int, int]]:
+    """Funding and liquidation fees paid of each instrument, cash units."""
+    accounts = [run.engine.ledger.account(i) for i in range(len(run.instruments))]
+    return [(x["funding"], x["liquidation"]) for x in accounts]
+
+
 def _hash(run: Replay, tables: tuple[Any, ...]) -> str:
     """BLAKE2b-256 over orders, fills and ledger in event order."""
     digest = hashlib.blake2b(digest_size=32)
@@ -191,6 +203,9 @@ def _hash(run: Replay, tables: tuple[Any, ...]) -> str:
     digest.update(orders)
     digest.update(fills)
     digest.update(run.engine.ledger.snapshot().tobytes())
+    charges = _charges(run)
+    if any(any(x) for x in charges):
+        digest.update(repr(charges).encode())
     return digest.hexdigest()
 
 
@@ -239,6 +254,7 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
     denied_by = {name: reasons[code] for code, name in REASONS.items() if code != ALLOWED and reasons[code]}
     denied = len(orders) - passed
     last = equity[-1] if len(equity) else None
+    funding, liquidated = (sum(column) for column in zip(*_charges(run), strict=True))
     gross, fees, spread = (int(last[k]) if last is not None else 0 for k in ("gross", "fees", "spread"))
     idle = {"no_order_made": engine.signals_idle, "cooldown": engine.signals.cooled}
     blocked_by = {**denied_by, **{name: count for name, count in idle.items() if count}}
@@ -266,7 +282,11 @@ def _summary(run: Replay, tables: tuple[Any, ...], seconds: float, peak: int | N
         "blocked_by": blocked_by,
         "position": {x.symbol: x.quantity(engine.ledger.position(i)) for i, x in enumerate(run.instruments)},
         "spread_captured": money(spread), "inventory_pnl": money(gross - spread), "gross_pnl": money(gross),
-        "fees": money(fees), "net_pnl": money(gross - fees), "max_drawdown_money": money(_drawdown(equity)),
+        "fees": money(fees), "funding": money(funding), "liquidation_fees": money(liquidated),
+        "liquidations": int((orders["type"] == LIQUIDATION).sum()),
+        "impact_cost": money(sum(impact_cost(x, i) for x, i in zip(run.impacts, run.instruments, strict=True))),
+        "halts": sum(v.halts_seen for v in run.venues), "venue": msgspec.to_builtins(run.rules),
+        "net_pnl": money(gross - fees - funding - liquidated), "max_drawdown_money": money(_drawdown(equity)),
         "feed_shift_ns": run.shift_ns, "peak_rss_bytes": peak, "result_hash": _hash(run, tables),
     }
 

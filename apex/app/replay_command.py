@@ -49,6 +49,7 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--taker-fee", metavar="F", help="fraction (0)")
     parser.add_argument("--cash", metavar="AMOUNT", help="cash at the start (0)")
     parser.add_argument("--limits", metavar="FILE", help="TOML of risk limits")
+    parser.add_argument("--venue", metavar="FILE", help="TOML of funding, fee tables, liquidation, halts, impact")
 
 
 def _value(pair: str) -> tuple[str, Any]:
@@ -97,7 +98,7 @@ def options_of(args: argparse.Namespace) -> tuple[ReplayOptions, str | None]:
     chosen = _config(args.config) if args.config else {}
     strategy = args.strategy or chosen.pop("strategy", None)
     chosen.pop("strategy", None)
-    for name in (*TEXT, "start", "stop", "feed_shift", "partial_fills"):
+    for name in (*TEXT, "venue", "start", "stop", "feed_shift", "partial_fills"):
         if getattr(args, name) is not None:
             chosen[name] = getattr(args, name)
     if args.instrument:

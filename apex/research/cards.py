@@ -10,12 +10,13 @@ from typing import Any
 from apex.domain.instrument import Instrument
 from apex.research import text
 from apex.research.diagnosis import remedy
-from apex.research.lookup import SPLIT, Numbers
+from apex.research.lookup import COSTS, Numbers, split_of
 from apex.research.metrics import MARKOUT_SECONDS
 from apex.research.tca import PARTS
 
 SPLIT_NAMES = {"spread_captured": "Spread captured", "inventory_pnl": "Inventory", "gross_pnl": "Gross",
-               "fees": "Fees", "net_pnl": "Net"}  # fmt: skip
+               "fees": "Fees", "net_pnl": "Net", "impact_cost": "of which impact", "funding": "Funding",
+               "liquidation_fees": "Liquidation"}  # fmt: skip
 WHY = (
     ("blocked_by", "signal blocked", "signals"),
     ("unfilled_by", "order not filled in full", "orders"),
@@ -71,11 +72,12 @@ def _flows(values: Sequence[Decimal | None], *, costs: bool = False) -> list[str
 
 def split(numbers: Numbers, currency: str) -> str:
     """The headline: net P&L, and how it comes about, as bars around one zero."""
-    amounts = [Decimal(numbers.at((n,)) or 0) * (-1 if n == "fees" else 1) for n in SPLIT]
+    names = split_of(numbers.summary)
+    amounts = [Decimal(numbers.at((n,)) or 0) * (-1 if n in COSTS else 1) for n in names]
     body = []
-    for name, value, flow in zip(SPLIT, amounts, _flows(amounts), strict=True):
+    for name, value, flow in zip(names, amounts, _flows(amounts), strict=True):
         shown = numbers.money(name, tone=name == "net_pnl")
-        if name == "fees" and value:
+        if name in COSTS and value:
             shown = (text.MINUS if value < 0 else "+") + shown.replace(">" + text.MINUS, ">")
         kind = "sum" if name in ("gross_pnl", "net_pnl") else ""
         body.append(f'<tr class="{kind}"><td>{SPLIT_NAMES[name]}</td><td>{flow}</td><td class="n">{shown}</td></tr>')

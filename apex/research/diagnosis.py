@@ -46,6 +46,12 @@ REMEDIES = {
     "venue-full": "too many orders rest at once: cancel some",
     "canceled": "withdrawn before their turn: quote nearer, or wait",
     "cleared": "the venue cleared its book",
+    "stop-reached": "the price was there already: stop further away",
+    "nothing-to-reduce": "reduce-only, and there was nothing to close",
+    "not-in-compat": "hftbacktest has no such order: use strict",
+    "no-mark-price": "the tape had no mark price yet: stop by trades",
+    "venue-halted": "the venue matched nothing then: wait, or queue",
+    "liquidated": "too little margin: hold less, or bring more cash",
     # of the run
     "resting-at-end": "still resting when the tape ended",
     "in-flight": "not yet answered when the tape ended",

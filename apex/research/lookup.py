@@ -13,6 +13,15 @@ from apex.research import text
 Path = tuple[str, ...]
 SPLIT = ("spread_captured", "inventory_pnl", "gross_pnl", "fees", "net_pnl")
 """How P&L comes about, in order."""
+COSTS = ("fees", "funding", "liquidation_fees", "impact_cost")
+"""What is paid when it is above 0."""
+
+
+def split_of(summary: Mapping[str, Any]) -> list[str]:
+    """Names of the lines of the split: impact stands below gross, which it is a part of; lines of 0 are left out."""
+    there = {name for name in COSTS if Decimal(summary.get(name) or 0)}
+    names = [*SPLIT[:3], "impact_cost", "fees", "funding", "liquidation_fees", "net_pnl"]
+    return [name for name in names if name in SPLIT or name in there]
 
 
 class Numbers:

@@ -44,6 +44,10 @@ def notes(summary: Mapping[str, Any], quotes: Collection[str] = ()) -> list[str]
     metrics = summary.get("metrics") or {}
     out = ["Own orders do not move the market: the recorded market goes on as if they had not been there. The larger "
            "they are against what is on offer, the less this holds."]  # fmt: skip
+    rules = summary.get("venue") or {}
+    if rules.get("impact") or rules.get("own_orders") == "visible":
+        out = ["Own takers pay by the impact model or deplete what is on offer; beyond that the recorded market goes on "
+               "as if they had not been there."]  # fmt: skip
     optimistic = metrics.get("optimistic_fills") or {}
     if optimistic.get("count"):
         out.append(f"{plural(optimistic['count'], 'fill')} ({percent(optimistic['share'])}) needed optimism: the most "
@@ -57,6 +61,8 @@ def notes(summary: Mapping[str, Any], quotes: Collection[str] = ()) -> list[str]
         out.append("The order latency was 0, which no venue offers: set `--order-latency` and `--response-latency`.")
     if summary.get("fills") and summary.get("fees") == "0":
         out.append("No fees were charged: set `--maker-fee` and `--taker-fee`.")
+    if summary.get("liquidations"):
+        out.append("The venue liquidated the account; after that it took no more orders.")
     if any(str(lots) != "0" for lots in (summary.get("position") or {}).values()):
         out.append("The final position is valued at the mid; closing it would cost half the spread and a fee.")
     if len(quotes) > 1:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from apex.domain.instrument import Instrument
 from apex.research import text
 from apex.research.diagnosis import remedy
-from apex.research.lookup import SPLIT
+from apex.research.lookup import COSTS, SPLIT, split_of
 from apex.research.tca import PARTS
 
 if TYPE_CHECKING:
@@ -142,9 +142,11 @@ def _head(known: Mapping[str, Any], instruments: Sequence[Instrument]) -> list[T
 
 def _profit(known: Mapping[str, Any], instruments: Sequence[Instrument], width: int) -> list[Text]:
     quotes = {i.quote for i in instruments}
-    names = ("spread captured", "inventory", "gross", "fees", "net")
+    keys = split_of(known)
+    named = {"spread_captured": "spread captured", "impact_cost": "of it impact", "liquidation_fees": "liquidation"}
+    names = [named.get(key, key.removesuffix("_pnl")) for key in keys]
     places = text.places_of([known.get(key) for key in SPLIT])
-    amounts = [Decimal(known.get(key) or 0) * (-1 if key == "fees" else 1) for key in SPLIT]
+    amounts = [Decimal(known.get(key) or 0) * (-1 if key in COSTS else 1) for key in keys]
     shown = [text.amount(f"{value:f}", places) for value in amounts]
     room = width - 15 - max(VALUE, *(len(s) for s in shown)) - 4
     rows = []

@@ -245,14 +245,14 @@ def test_tapes_that_cannot_be_read(tape: Path, here: Path, capsys: pytest.Captur
     assert (done.code, done.error["where"]) == (3, "none.tape")
 
 
-def test_inverse_contracts_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: P&L in the wrong currency; COIN-M recordings import, and a replay says that it keeps no such accounts."""
+def test_inverse_contracts_are_kept_in_coin(here: Path, tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: P&L of COIN-M recordings, or coin and quote currency in one sum."""
     import_binance([write(here / "r", lines(frames("cm", 1, 200), 1))], here / "cm.tape")
-    assert call(capsys, "tape", "bbo", "cm.tape", "--final", "--json").code == 0
-    done = call(capsys, "replay", "cm.tape", "--json")
-    assert (done.code, done.error["code"], done.error["where"]) == (2, "usage", "cm.tape")
-    assert "inverse" in done.error["what"]
-    assert "apex tape" in done.error["do"]
+    found = json.loads(call(capsys, "replay", "cm.tape", "--json").out)
+    assert (found["orders"], found["net_pnl"]) == (0, "0")
+    done = call(capsys, "replay", "cm.tape", tape, "--json")
+    assert (done.code, done.error["code"]) == (2, "usage")
+    assert "coin" in done.error["what"]
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
