@@ -3,7 +3,9 @@
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from apex._core.ledger cimport FEE_SCALE, Ledger, apex_floor, int128, ledger_charge, ledger_post, ledger_unit, ledger_value
+from apex._core.ledger cimport (
+    FEE_SCALE, INVERSE, Ledger, apex_floor, int128, ledger_charge, ledger_post, ledger_unit, ledger_value,
+)
 
 
 cdef class MarginAccount:
@@ -62,7 +64,7 @@ cdef class MarginAccount:
                 equity = equity + p.realised - p.flows
                 continue
             worth = apex_floor(worth, ledger_unit(&self.terms[i]))
-            equity = equity + (-worth if self.terms[i].kind == 3 else worth)
+            equity = equity + (-worth if self.terms[i].kind == INVERSE else worth)
             needed = needed + (worth if worth > 0 else -worth)
         return equity * FEE_SCALE < needed * self.maintenance
 

@@ -132,8 +132,8 @@ def _moment(value: Any, where: str) -> int:
     if type(value) is int:
         return int(value)
     if isinstance(value, datetime):
-        value = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return int(value.timestamp()) * 10**9 + value.microsecond * 1000
+        at = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return int(at.timestamp()) * 10**9 + at.microsecond * 1000
     if isinstance(value, date):
         return int(datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()) * 10**9
     raise ConfigError(f"{value!r} is no date", where, "Write from = 2024-01-01")

@@ -46,8 +46,8 @@ def notes(summary: Mapping[str, Any], quotes: Collection[str] = ()) -> list[str]
            "they are against what is on offer, the less this holds."]  # fmt: skip
     rules = summary.get("venue") or {}
     if rules.get("impact") or rules.get("own_orders") == "visible":
-        out = ["Own takers pay by the impact model or deplete what is on offer; beyond that the recorded market goes on "
-               "as if they had not been there."]  # fmt: skip
+        out = ["Own takers pay by the impact model or deplete what is on offer; beyond that the recorded market goes "
+               "on as if they had not been there."]  # fmt: skip
     optimistic = metrics.get("optimistic_fills") or {}
     if optimistic.get("count"):
         out.append(f"{plural(optimistic['count'], 'fill')} ({percent(optimistic['share'])}) needed optimism: the most "

@@ -62,7 +62,8 @@ def test_every_line_of_the_split(tape: Path, tmp_path: Path) -> None:
     (tmp_path / "fees.toml").write_text(
         '[[schedule]]\nfrom = 2024-08-01\nmaker = "0.0001"\ntaker = "0.0002"\n'
         '[[schedule.tiers]]\nvolume = 5\nmaker = 0.00005\ntaker = 0.0001\n', encoding="utf-8")
-    rules = {"funding": "tape", "fees": str(tmp_path / "fees.toml"), "liquidation": {"maintenance": 0.01, "fee": "0.005"},
+    rules = {"funding": "tape", "fees": str(tmp_path / "fees.toml"),
+             "liquidation": {"maintenance": 0.01, "fee": "0.005"},
              "impact": {"model": "square-root", "daily_volatility": 0.03, "daily_volume": 1, "y": 1}}
     result = apex.replay(tape, Buyer, cash="0.005", venue=rules)
     found = result.document
@@ -128,7 +129,8 @@ def test_fee_tables(tmp_path: Path) -> None:
     assert fee_rows(file, "x") == [(86_400 * 10**9, 0, -10**8, 2 * 10**8)]
     assert fee_rows(file, "y") == [(43_200 * 10**9, 0, 0, 10**11)]
     for text, word in (('[[schedule]]\nfrom = "x"\nmaker = "0"\ntaker = "0"', "no date"),
-                       ("[[schedule]]\nfrom = 5", "missing"), ("", "no table"), ("x", "no TOML"), ("[[schedule]]\nsince = 5", "unknown key")):
+                       ("[[schedule]]\nfrom = 5", "missing"),
+                       ("", "no table"), ("x", "no TOML"), ("[[schedule]]\nsince = 5", "unknown key")):
         file.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError, match=word):
             fee_rows(file, "x")
