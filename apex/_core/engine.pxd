@@ -95,10 +95,10 @@ cdef struct LocalSide:           # what we know of one instrument
     int64_t open_buy_lots, open_sell_lots
     int32_t* active              # indices into orders
     int32_t active_count, active_capacity
-    int64_t liquidation          # the venue's order that closes our position: its place + 1, 0 = none
     uint32_t dirty               # what the message that is not yet whole has changed: DIRTY_BOOK, DIRTY_TRADE
     bint synced
     bint has_mid
+    int64_t liquidation          # the venue's order that closes our position: its place + 1, 0 = none
 
 cdef struct Candle:              # prices in ticks, volumes in lots
     int64_t open, high, low, close

@@ -79,6 +79,8 @@ cdef void timers_plan(SimVenue v) noexcept nogil:
         v.timer_next = v.fundings[v.funding_next].ts
     if v.halt_next < v.halt_count:
         v.timer_next = min(v.timer_next, v.halts[v.halt_next])
+    if v.unmarked:
+        v.timer_next = 0
 
 
 cdef void funding_pay(SimVenue v, int64_t ts, int64_t rate, int64_t ticks, int64_t rest) noexcept nogil:

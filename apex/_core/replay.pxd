@@ -39,5 +39,6 @@ cdef class ReplayDriver:
     cdef int _refresh(self, SimVenue venue, int stream) except -1
     cdef int64_t _local_run(self, int stream, int64_t ts) except -1
     cdef int64_t _venue_run(self, int stream, int64_t ts) except -1
+    cdef int _timer(self, SimVenue venue, int stream) except -1
     cdef int _struck(self, SimVenue venue) except -1
     cdef int _replies(self, SimVenue venue, int64_t ts) except -1

@@ -152,6 +152,11 @@ cdef class ReplayDriver:
             venue.responses[venue.response_head].ts if venue.response_head < venue.response_tail else NEVER)
         self.times[self._slot(VENUE_REQUEST, stream)] = (
             venue.requests[venue.request_head & 8191].ts if venue.request_head < venue.request_tail else NEVER)
+        if venue.timer_next != NEVER:
+            self._timer(venue, stream)
+
+    cdef int _timer(self, SimVenue venue, int stream) except -1:
+        """The venue does something by itself: among its requests, up to the end of the run."""
         if venue.unmarked:
             raise LookupError(f"no mark price is known at a funding time of instrument {venue.instrument}")
         if venue.timer_next < self.times[self._slot(VENUE_REQUEST, stream)] and venue.timer_next <= self.end_ns:

@@ -86,20 +86,6 @@ cdef class SimVenue:
     cdef VenueOrder* orders          # compat: time priority; strict: side, price, time
     cdef int32_t order_count
     cdef int64_t buy_low, buy_high, sell_low, sell_high   # range of our resting ticks
-    cdef VenueOrder* stops           # in the order of their arrival
-    cdef int32_t stop_count
-    cdef int64_t position            # lots of all our fills here
-    cdef int64_t mark_ticks, mark_rest    # the last mark price: ticks, 0 = none yet, and the rest in 1e-8 of quote
-    cdef int64_t mark_new_ticks, mark_new_rest, rate_new      # of a MARK message that is not yet whole
-    cdef bint mark_open
-    cdef int64_t rate, funding_at    # of the next funding: 1e-12, venue time; NEVER = not known
-    cdef bint funds                  # funding is paid
-    cdef bint unmarked               # a funding time came, and no mark price was known: the run is void
-    cdef int64_t timer_next          # venue time of the next thing that the venue does by itself
-    cdef Funding* fundings           # given ones; NULL = those of the tape
-    cdef int64_t funding_count, funding_next
-    cdef bint special                # an iceberg or a reduce-only order has rested here
-    cdef bint tidies                 # a fill may have ended a reduce-only order, or an iceberg's tip
     cdef Request* requests
     cdef int64_t request_head, request_tail
     cdef Response* responses
@@ -115,17 +101,31 @@ cdef class SimVenue:
     cdef uint64_t trade_id
     cdef readonly uint64_t rejected_by_defect
     cdef SimVenue following          # the next instrument's, of the same gateway
+    cdef int32_t stop_count
+    cdef bint halted                 # nothing matches
+    cdef int64_t timer_next          # venue time of the next thing that the venue does by itself; 0: the run is void
     cdef SimVenue head               # the first of them
     cdef Impact impact               # of our taking, None = none
     cdef MarginAccount account       # None = no liquidation
     cdef bint visible                # what we took stays away from a level through its updates
-    cdef bint halted                 # nothing matches
     cdef bint queues_orders          # what arrives in a halt waits for its end
     cdef readonly int64_t halts_seen
     cdef int64_t* halts              # given times: on, off, on, ...
     cdef int64_t halt_count, halt_next
     cdef OrderCommand* held          # what waits
     cdef int32_t held_count
+    cdef VenueOrder* stops           # in the order of their arrival
+    cdef int64_t position            # lots of all our fills here
+    cdef int64_t mark_ticks, mark_rest    # the last mark price: ticks, 0 = none yet, and the rest in 1e-8 of quote
+    cdef int64_t mark_new_ticks, mark_new_rest, rate_new      # of a MARK message that is not yet whole
+    cdef bint mark_open
+    cdef int64_t rate, funding_at    # of the next funding: 1e-12, venue time; NEVER = not known
+    cdef bint funds                  # funding is paid
+    cdef bint unmarked               # a funding time came, and no mark price was known: the run is void
+    cdef Funding* fundings           # given ones; NULL = those of the tape
+    cdef int64_t funding_count, funding_next
+    cdef bint special                # an iceberg or a reduce-only order has rested here
+    cdef bint tidies                 # a fill may have ended a reduce-only order, or an iceberg's tip
 
     cdef void on_batch(self, const Batch* batch, const Level* levels, const Event* rows) noexcept nogil
     cdef void on_requests(self, int64_t ts) noexcept nogil
