@@ -13,8 +13,9 @@ from apex.app.replay import open_tapes, run_summary
 from apex.domain.errors import InputError
 from apex.research.worker import Advance, Evaluate
 
-COUNTS = ("events", "strategy_calls", "signals", "blocked", "orders", "denied", "unfilled", "fills")
-MONEY = ("spread_captured", "inventory_pnl", "gross_pnl", "fees", "net_pnl", "max_drawdown_money")
+COUNTS = ("events", "strategy_calls", "signals", "blocked", "orders", "denied", "unfilled", "fills", "liquidations")
+MONEY = ("spread_captured", "inventory_pnl", "gross_pnl", "fees", "funding", "liquidation_fees", "impact_cost",
+         "net_pnl", "max_drawdown_money")
 BY_NAME = ("position", "blocked_by", "denied_by", "unfilled_by")
 NUMBERS = (*COUNTS, *MONEY, *BY_NAME, "result_hash")
 """What a row takes of a replay's summary: what depends on the parameters, and nothing that depends on the machine."""

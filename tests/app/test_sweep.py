@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKER = "tests.app.sweep_strategies:Maker"
 GRID = ["--grid", "away=3:0:-1", "lots=1,2"]
 MEASURED = {"ns_per_event", "events_per_second", "seconds", "peak_rss_bytes"}
-SAME = {"maker_fee", "taker_fee", "start_ts", "end_ts", "feed_shift_ns", "partial_fills", "requests_denied_by"}
+SAME = {"maker_fee", "taker_fee", "start_ts", "end_ts", "feed_shift_ns", "partial_fills", "requests_denied_by",
+        "halts"}
 """Numbers of a summary that a row leaves out: of the machine, of the options and of the tape, and of other requests."""
 
 

@@ -80,7 +80,14 @@ ORDERS: list[tuple[str, int, int, int, int, int, list[tuple[int, int, int, int]]
     ("ORDER_MODIFY", 6, 145, 7, 0, BOTH | LAST, [(1, 618_003, 4, 9)]),
     ("ORDER_EXECUTE", 7, 160, 8, 0, BOTH | FLAGS["NOT_MARKET"] | LAST, [(2, 618_004, 1, 2**63 - 1)]),
 ]
-TAPES = {"": MESSAGES, "-orders": ORDERS}
+VENUE: list[tuple[str, int, int, int, int, int, list[tuple[int, int, int, int]]]] = [
+    ("HALT", 0, 100, 1, 0, BOTH | LAST, [(0, 0, 0, 1)]),
+    ("HALT", 1, 90, 2, 0, BOTH | LAST, [(0, 0, 0, 0)]),
+    ("TRIGGERED", 2, 300, 0, 0, HERE | LAST, [(2, 618_000, 5, 617_999)]),
+    ("FUNDING", 3, 400, 2**64 - 7, 0, HERE | LAST, [(0, 618_000, -5, 100_000_000)]),
+    ("LIQUIDATION", 4, 500, 0, 0, HERE | LAST, [(2, 0, 5, 5_000_000_000)]),
+]
+TAPES = {"": MESSAGES, "-orders": ORDERS, "-venue": VENUE}
 """What a golden tape is called besides its version, and its messages."""
 
 
@@ -94,7 +101,7 @@ def rows(which: str = "") -> NDArray[Any]:
             row["sequence"], row["instrument"], row["kind"] = sequence, instrument, KINDS[kind]
             row["side"], row["price_ticks"], row["quantity_lots"], row["aux"] = side, price, quantity, aux
             row["flags"] = flags if number == len(entries) else flags & ~LAST
-            row["order_id"] = 2**54 + 1 if kind in ("ACK", "REJECT", "FILL", "CANCELED", "EXPIRED") else 0
+            row["order_id"] = 2**54 + 1 if kind in ("ACK", "REJECT", "FILL", "CANCELED", "EXPIRED", "TRIGGERED") else 0
             if kind.startswith("ORDER_"):
                 row["order_id"], row["aux"] = aux, 0
             made.append(row)

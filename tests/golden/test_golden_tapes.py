@@ -18,6 +18,7 @@ from tests.golden import make_tapes
 
 PATHS = sorted(make_tapes.FOLDER.glob("*.tape"))
 HASHES = {"v1-orders": "7e65ec086b32cf3c1ebe84bc1fb6d16841ad37838a86f0ae01a0943badda8a28",
+          "v1-venue": "4b05f254ad7ec9c17984c759cbb97f0195cbff895e5f3d61f277d9e53e54b35a",
           "v1": "81fae32ec6d7cc4a98e11e8e2e655cfaafc9c790e6f654b80e759fe09420b062"}
 """The content hashes, here too: who changes a golden file must change this line."""
 
