@@ -111,6 +111,7 @@ class Sender(Strategy):
     """Sends intents at their times, as the oracle's sender does."""
 
     waits_for_book = False
+    outlasts_events = True
 
     def __init__(self, todo: list[tuple[int, tuple[Any, ...]]]) -> None:
         super().__init__(None)
