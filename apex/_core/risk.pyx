@@ -204,12 +204,17 @@ cdef inline int64_t slot_of(const Window* w, uint64_t shape, int64_t ticks, int6
 
 
 cdef DenyReason check_duplicate(const Intent* x) noexcept nogil:
-    """The same order again within the window. The ring holds more than the rate limit lets through in a window."""
+    """The same order again within the window. The ring holds more than the rate limit lets through in a window.
+
+    Reduce-only orders are no duplicates: two fills of one size send two equal exits, and neither can open a position.
+    """
     cdef const OrderCommand* c = x.command
     cdef const Window* w = x.window
     cdef const Sent* old
     cdef uint64_t shape = shape_of(c)
     cdef int64_t number = w.heads[slot_of(w, shape, c.price_ticks, c.quantity_lots)]
+    if c.flags & REDUCE_ONLY:
+        return ALLOWED
     while number >= 0 and number >= w.orders - w.recent_mask - 1:      # else its place in the ring is taken
         old = &w.recent[number & w.recent_mask]
         if <int128> x.facts.now_ns - old.ts_ns >= x.limits.duplicate_window_ns:

@@ -81,6 +81,14 @@ def test_a_pair_in_flight_waits_for_its_acknowledgement() -> None:
     assert reasons(run) == [("filled", ""), ("canceled", "canceled")]
 
 
+def test_two_fills_of_one_size_have_two_exits() -> None:
+    """Lost otherwise: lots without a stop, since its order looked like the one before it."""
+    strategy = Scripted((START + 1, lambda v: v.bracket("buy", 100, 4, take_profit_ticks=105, stop_ticks=98)))
+    trades = [at(10 + k, "TRADE", (SELL, 99, 2)) for k in (0, 1)]
+    run = Run(quiet(*trades, at(900, "TRADE", (BUY, 103, 1))), [strategy], limits=Limits()).run()
+    assert [REASONS[int(x)] for x in run.orders["deny_reason"]] == ["allowed"] * 5
+
+
 def test_children_pass_the_gate() -> None:
     """Lost otherwise: orders that no limit has seen, since another order sent them."""
     strategy = Scripted((START + 1, lambda v: v.bracket("buy", 102, 2, take_profit_ticks=150, stop_ticks=98)))

@@ -138,7 +138,7 @@ class OracleGate:
         for t, shape in reversed(self.orders):
             if now - t >= m["duplicate_window_ns"]:
                 break
-            if shape == self._shape(c):
+            if shape == self._shape(c) and c["flags"] % 2 == 0:
                 yield "duplicate"
                 break
 
