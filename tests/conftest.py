@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("APEX_DATA", ROOT.parent / "shared" / "data"))
 
 settings.register_profile("repeatable", derandomize=True, database=None)
-if os.environ.get("CI"):
+settings.register_profile("quick", derandomize=True, database=None, deadline=None,
+                          phases=(Phase.explicit, Phase.generate), report_multiple_bugs=False)
+if os.environ.get("APEX_HYPOTHESIS") == "quick":
+    settings.load_profile("quick")       # whether a test fails, not its smallest example: for builds with planted faults
+elif os.environ.get("CI"):
     settings.load_profile("repeatable")  # a run of CI tells of its commit, not of its luck
 
 

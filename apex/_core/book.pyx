@@ -278,7 +278,7 @@ cdef void side_recentre(BookSide* s, int64_t ticks) noexcept nogil:
     # Far levels that are inside now. An erased slot is looked at again, since a later entry may have moved into it.
     i = 0
     while i <= s.far_mask and s.far_count:
-        target = s.far_ticks[i] - base
+        target = <int64_t> (<uint64_t> s.far_ticks[i] - <uint64_t> base)      # unsigned: FAR_EMPTY is the lowest int64
         if s.far_ticks[i] != FAR_EMPTY and 0 <= target < WINDOW:
             s.lots[target] = s.far_lots[i]
             words[target >> 6] |= <uint64_t> 1 << (target & 63)
@@ -375,7 +375,8 @@ cdef int64_t book_walk(const BookData* book, int side, int64_t lots, int64_t lim
 cdef int64_t book_volume_within(const BookData* book, int side, int64_t ticks) noexcept nogil:
     """Lots of a side at most so many ticks from its best (0: the best alone)."""
     cdef int64_t tick = book.bid.best if side == BUY else book.ask.best
-    cdef int64_t end = tick - ticks if side == BUY else tick + ticks, total = 0
+    cdef int64_t reach = min(ticks, <int64_t> 1 << 61)                # as good as all: levels lie within +-2^60
+    cdef int64_t end = tick - reach if side == BUY else tick + reach, total = 0
     while tick != NO_BID and tick != NO_ASK and (tick >= end if side == BUY else tick <= end):
         total += book_quantity(book, side, tick)
         tick = book_next(book, side, tick)

@@ -52,7 +52,7 @@ cdef class View:
         cdef int64_t step = duration_ns(interval)
         if step <= 0:
             raise ValueError(f"a timer of {interval} never ends: give more than 0")
-        self._timer(step, self.engine.now + step)
+        self._timer(step, self.engine.now + min(step, NEVER - self.engine.now))     # at the run's end, now is NEVER
 
     def at(self, int64_t ts_ns):
         self._timer(0, max(ts_ns, self.engine.now))

@@ -127,6 +127,39 @@ def test_walk_and_volume(ops: list[tuple[int, int, int]], lots: int, limit: int 
         assert book.volume_within(side, within) == oracle.volume_within(side, within)
 
 
+def test_volume_within_any_distance() -> None:
+    """A distance of "everything" must not wrap and find nothing: the book would look empty."""
+    book = Book()
+    for offset in range(5):
+        book.set(BUY, 100 - 1000 * offset, 3)
+        book.set(SELL, (1 << 60) - 1 - 1000 * offset, 7)
+    for side, whole, best in ((BUY, 15, 3), (SELL, 35, 7)):
+        assert book.volume_within(side, (1 << 63) - 1) == book.volume_within(side, 1 << 61) == whole
+        assert book.volume_within(side, 3999) == whole - best
+        assert book.volume_within(side, 0) == best
+    assert Book().volume_within(SELL, (1 << 63) - 1) == Book().volume_within(BUY, (1 << 63) - 1) == 0
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_many_far_levels_are_all_kept(side: int) -> None:
+    """A deep snapshot holds thousands of levels beyond the window: one lost while the hash grows is a wrong book later.
+
+    The hash is full to the half at 512 and 1,024 levels; the invariants are walked at each size around that.
+    """
+    book, away = Book(), -1 if side == BUY else 1
+    book.set(side, 0, 1)
+    for count in range(1, 1100):
+        book.set(side, away * (100_000 + 7 * count), count)
+        if count in (1, 511, 512, 513, 514, 1023, 1024, 1025, 1099):
+            book._check()
+            assert book.level_count(side) == count + 1
+    assert all(book.quantity(side, away * (100_000 + 7 * count)) == count for count in range(1, 1100))
+    for count in range(1, 1100, 2):
+        book.set(side, away * (100_000 + 7 * count), 0)
+    book._check()
+    assert [lots for _, lots in book.levels(side)] == [1, *range(2, 1100, 2)]
+
+
 def test_crossed_and_locked() -> None:
     """Crossed books are a venue's or an importer's defect and must be seen."""
     book = Book()
