@@ -5,6 +5,9 @@
 #   make peers    the peers' environments             make bench-short  their short form, exit 1 when a target is missed
 #   make parity   fills against hftbacktest
 #   make checked  the suite on the checked build      make long    what is too slow for CI; resumable
+#   make sanitize planted bugs, a part of the suite and the fuzzer under ASan and UBSan
+#   make fuzz     every decoder, 20,000 payloads      make gate    the speed against the merge base with main
+#   make mutants  planted faults against the suite    make coverage   lines of the compiled core
 #   make docs     the site, into build/docs           make lock    renew the locks
 #   make pages    the figures of docs/strategies, from replays of the recordings
 #   make clean    remove what make built
@@ -13,7 +16,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test check demo bench bench-short peers parity parity-short long checked pages docs lock clean
+.PHONY: build test check demo bench bench-short peers parity parity-short long checked sanitize fuzz gate \
+	mutants coverage pages docs lock clean
 
 BIN := .venv/bin
 VENV_PYTHON := $(BIN)/python
@@ -90,8 +94,18 @@ parity: build
 parity-short: build
 	@$(VENV_PYTHON) tools/parity/run.py
 
+# Each of them keeps what it has done, and goes on there; all are run, whatever one of them says.
 long: build
-	@$(VENV_PYTHON) tools/long.py
+	@code=0; $(VENV_PYTHON) tools/long.py || code=1; \
+		$(VENV_PYTHON) tools/fuzz/run.py --payloads 1000000 || code=1; \
+		$(MAKE) --no-print-directory mutants || code=1; \
+		$(MAKE) --no-print-directory coverage || code=1; exit $$code
+
+fuzz: build
+	@$(VENV_PYTHON) tools/fuzz/run.py
+
+gate: build
+	@$(VENV_PYTHON) tools/gate.py
 
 # The checked build lives in a copy, so that it never replaces the release build in place. The benchmarks measure the
 # release build, so their tests stay with it.
@@ -123,6 +137,33 @@ docs: build .venv-docs/.done
 	@.venv-docs/bin/python -m sphinx -W --keep-going --quiet docs build/docs
 	@$(VENV_PYTHON) -m pytest -q -rs -p no:cacheprovider tests/docs/test_both_ways.py
 	@echo "make: build/docs/index.html"
+
+# These three are built in copies as well. The sanitizers have the release's C, so that only the compiler runs again.
+SANITIZED := $(addprefix tests/core/test_,sanitizer.py book.py edges.py ledger.py risk.py matching.py strict.py engine.py \
+	why.py view.py events.py features.py signals.py) tests/importers/test_binance_codec.py
+SLOW_SANITIZED := --deselect tests/core/test_book.py::test_random_updates_equal_a_dict
+
+sanitize: build
+	@echo "make: sanitize build in build/sanitize"
+	@tools/copy_tree.sh build/sanitize
+	@mkdir -p build/sanitize/build && cp -rpu build/cython-release build/sanitize/build/
+	@cd build/sanitize && APEX_BUILD=sanitize $(abspath $(VENV_PYTHON)) setup.py -q build_ext --inplace -j $(JOBS)
+	@cd build/sanitize && PYTHON=$(abspath $(VENV_PYTHON)) APEX_HYPOTHESIS=quick tools/sanitized.sh -m pytest -q \
+		-p no:cacheprovider --capture=sys $(SLOW_SANITIZED) $(or $(TESTS),$(SANITIZED))
+	@cd build/sanitize && PYTHON=$(abspath $(VENV_PYTHON)) tools/sanitized.sh tools/fuzz/run.py --payloads 2000
+
+mutants: build
+	@echo "make: faults planted in build/mutants"
+	@tools/copy_tree.sh build/mutants
+	@$(VENV_PYTHON) tools/mutants/plant.py build/mutants
+	@cd build/mutants && APEX_BUILD=mutants $(abspath $(VENV_PYTHON)) setup.py -q build_ext --inplace -j $(JOBS)
+	@$(VENV_PYTHON) tools/mutants/run.py
+
+coverage: build
+	@echo "make: traced build in build/trace"
+	@tools/copy_tree.sh build/trace
+	@cd build/trace && APEX_BUILD=trace $(abspath $(VENV_PYTHON)) setup.py -q build_ext --inplace -j $(JOBS)
+	@$(VENV_PYTHON) tools/lines.py
 
 lock:
 	@tools/lock.sh

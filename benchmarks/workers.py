@@ -35,6 +35,8 @@ class Worker:
     ----------
     env : str
         "" and "native" are the interpreter that runs this, another NAME is .venv-peers-NAME.
+    folder : Path
+        The checkout whose modules it takes.
 
     Raises
     ------
@@ -42,11 +44,11 @@ class Worker:
         When there is no such environment.
     """
 
-    def __init__(self, env: str) -> None:
+    def __init__(self, env: str, folder: Path = ROOT) -> None:
         self.env = env
         self._busy = False
         self._names = map(str, itertools.count())
-        self._process = subprocess.Popen([str(interpreter(env)), "-m", "benchmarks.worker"], cwd=ROOT,
+        self._process = subprocess.Popen([str(interpreter(env)), "-m", "benchmarks.worker"], cwd=folder,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def ask(self, **request: Any) -> Any:
