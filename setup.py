@@ -41,7 +41,7 @@ COMPILE = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-g0", "-Wno-unreachab
 LINK: list[str] = ["-s"]
 MACROS: list[tuple[str, str | None]] = []
 if BUILD == "sanitize":
-    # Python's own flags have -fwrapv, which hides signed overflow. A finding ends the process: no test can pass over it.
+    # Python's own flags have -fwrapv, which hides signed overflow. A finding ends the process: no test passes over it.
     COMPILE = ["-O1", "-g", "-ffp-contract=off", "-fno-wrapv", "-fno-omit-frame-pointer",
                "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     LINK = ["-fsanitize=address,undefined"]

@@ -16,7 +16,7 @@ settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("quick", derandomize=True, database=None, deadline=None,
                           phases=(Phase.explicit, Phase.generate), report_multiple_bugs=False)
 if os.environ.get("APEX_HYPOTHESIS") == "quick":
-    settings.load_profile("quick")       # whether a test fails, not its smallest example: for builds with planted faults
+    settings.load_profile("quick")       # whether a test fails, not its smallest example: for planted faults
 elif os.environ.get("CI"):
     settings.load_profile("repeatable")  # a run of CI tells of its commit, not of its luck
 

@@ -1,8 +1,8 @@
 """Compares the speed of this tree with the commit it branched from: make gate.
 
-The base is the merge base with main; on main itself, the commit before. It is built into build/gate/<commit>. Rounds of
-both trees alternate, each tree with its own benchmarks in its own process, and the minimum of each counts: what else runs
-on the machine only adds to a round. A benchmark that looks slower gets more rounds before it is believed. Exit code 1
+The base is the merge base with main; on main itself, the commit before. It is built into build/gate/<commit>. Rounds
+of both trees alternate, each tree with its own benchmarks in its own process, and the minimum of each counts: what else
+runs on the machine only adds to a round. A benchmark that looks slower gets more rounds before it is believed. Exit code 1
 when one is more than 15 % slower. Without a history, or with no change to what is measured, it says so and ends.
 """
 
@@ -117,8 +117,8 @@ def share_inputs(folder: Path) -> None:
 
 def sides(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """How a tree's own benchmarks measure its engine. Raises Skipped for a tree that cannot."""
-    done = subprocess.run([sys.executable, "-c", SIDES, *names], cwd=folder, capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(folder)})
+    done = subprocess.run([sys.executable, "-c", SIDES, *names], cwd=folder, capture_output=True, text=True,
+                          check=False, env={**os.environ, "PYTHONPATH": str(folder)})
     if done.returncode != 0:
         raise Skipped(f"the benchmarks of {folder.name} have no inputs: {done.stderr.strip().splitlines()[-1]}")
     found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])

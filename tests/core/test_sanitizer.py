@@ -22,7 +22,8 @@ SETUP = "from apex._core.ledger import Ledger; ledger = Ledger([{'value_num': 1,
 HEAP = ("sizeof(Position))\n        if", "sizeof(Position) - 8)\n        if")
 PYTHONS = ("from libc.stdlib cimport calloc, free",
            "from cpython.mem cimport PyMem_Calloc as calloc, PyMem_Free as free")
-OVERFLOW = ("return apex_saturate(p.flows + _mark(&self.terms[instrument], mid2, p.lots))", "return p.flows + mid2 * p.lots")
+OVERFLOW = ("return apex_saturate(p.flows + _mark(&self.terms[instrument], mid2, p.lots))",
+            "return p.flows + mid2 * p.lots")
 
 pytestmark = pytest.mark.skipif(BUILD != "sanitize", reason="for the sanitize build: make sanitize")
 
@@ -67,5 +68,6 @@ def test_a_signed_overflow_is_found(ledger_with: Callable[..., subprocess.Comple
 @pytest.mark.parametrize("call", CALLS)
 def test_the_same_calls_pass_without_the_bugs(call: str) -> None:
     """Lost: findings that come from the set-up, not from the bug."""
-    done = subprocess.run([sys.executable, "-c", SETUP + CALLS[call]], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", SETUP + CALLS[call]], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
     assert (done.returncode, done.stderr) == (0, "")

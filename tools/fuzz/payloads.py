@@ -16,8 +16,8 @@ ODD_NUMBERS = (
 )
 """Numbers at the ends of types, and texts that some readers take for numbers."""
 ODD_VALUES: tuple[Any, ...] = (
-    None, True, False, "", "x", "-1", "1e5", "0", "NaN", 0, -1, 1, 10**30, -(10**30), 0.1, 1e300, [], {}, [[]], [["1", "2"]],
-    {"b": 1}, "\u0661", "\x00", "\ud800", "1" * 300, ["1"] * 3,
+    None, True, False, "", "x", "-1", "1e5", "0", "NaN", 0, -1, 1, 10**30, -(10**30), 0.1, 1e300, [], {}, [[]],
+    [["1", "2"]], {"b": 1}, "\u0661", "\x00", "\ud800", "1" * 300, ["1"] * 3,
 )
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 

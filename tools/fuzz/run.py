@@ -77,7 +77,8 @@ def finished(of: str) -> set[tuple[str, int, int, int]]:
     if not RESULTS.exists():
         return set()
     rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {(r["decoder"], r["seed"], r["first"], r["payloads"]) for r in rows if r["commit"] == of and not r["problem"]}
+    return {(r["decoder"], r["seed"], r["first"], r["payloads"])
+            for r in rows if r["commit"] == of and not r["problem"]}
 
 
 def fuzz(found: list[Target], seed: int, wanted: int) -> int:

@@ -1,7 +1,7 @@
 """What is fuzzed: every compiled decoder, every reader of lines and every importer that the package has.
 
-They are found by walking `apex._core.codecs` and `apex.importers`, so a new one is fuzzed as soon as it exists. A decoder
-of single frames needs a row in MAKERS, which says how to make one; an importer needs recordings under
+They are found by walking `apex._core.codecs` and `apex.importers`, so a new one is fuzzed as soon as it exists. A
+decoder of single frames needs a row in MAKERS, which says how to make one; an importer needs recordings under
 APEX_DATA/ticks/NAME or APEX_DATA/l3/NAME, or a row in SAMPLES. What has neither is an error, not a gap.
 """
 
@@ -32,12 +32,16 @@ from apex._core.codecs.binance_reader import BinanceReader, RecordingError, scan
 from apex.domain.decimals import scaled
 from apex.domain.errors import ApexError
 from apex.importers.binance_frames import FrameProblem, Identity, ordered
-from tests.importers.recordings import MARKETS, START_NS, Stream, frames, lines, text
+from tests.importers.recordings import MARKETS, START_NS, frames, lines
 
 DATA = Path(os.environ.get("APEX_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 HEAD_LINES = 12
 HEAD_BYTES = 6000
 FILES_MAX = 16
+
+
+class Placeless(Exception):
+    """An error that names no place."""
 
 
 class Target(NamedTuple):
@@ -49,7 +53,7 @@ class Target(NamedTuple):
     share: float = 1.0        # of the wanted payloads in the short form: importers write a file for each
 
 
-# ---- frames and lines --------------------------------------------------------------------------------------------------
+# ---- frames and lines ------------------------------------------------------------------------------------------------
 
 def _recorded(name: str, count: int) -> list[bytes]:
     """Lines of a recording, taken from all over its first part; none where it is absent."""
@@ -62,7 +66,8 @@ def _recorded(name: str, count: int) -> list[bytes]:
     return random.Random(name).sample(small, min(count, len(small)))
 
 
-_RECORDINGS = {"spot": "spot_btcusdt_20240808.gz", "usdm": "usdm_btcusdt_20240808.gz", "cm": "cm_btcusd_perp_20240808.gz"}
+_RECORDINGS = {"spot": "spot_btcusdt_20240808.gz", "usdm": "usdm_btcusdt_20240808.gz",
+               "cm": "cm_btcusd_perp_20240808.gz"}
 
 
 def _binance_lines(market: str) -> list[bytes]:
@@ -72,7 +77,8 @@ def _binance_lines(market: str) -> list[bytes]:
 
 def _binance_codec(market: str) -> BinanceCodec:
     where = MARKETS[market]
-    return BinanceCodec(where.symbol, where.name, "BTCUSD" if market == "cm" else "", scaled(where.tick), scaled(where.lot))
+    pair = "BTCUSD" if market == "cm" else ""
+    return BinanceCodec(where.symbol, where.name, pair, scaled(where.tick), scaled(where.lot))
 
 
 def _frames_of(market: str) -> Target:
@@ -115,7 +121,7 @@ MAKERS: dict[type, Callable[[], list[Target]]] = {
 """How a decoder of single frames is made, by its class."""
 
 
-# ---- importers ---------------------------------------------------------------------------------------------------------
+# ---- importers -------------------------------------------------------------------------------------------------------
 
 Files = dict[str, bytes]
 """Names and contents of the files of one import; the first is the one that is changed."""
@@ -211,7 +217,8 @@ def _importer(name: str, run: Callable[..., Any]) -> Target:
         try:
             run(paths, folder / "out.tape", **options)
         except ApexError as error:
-            assert error.where, f"an error that names no place: {error}"
+            if not error.where:
+                raise Placeless(str(error)) from error
             return False
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -221,7 +228,7 @@ def _importer(name: str, run: Callable[..., Any]) -> Target:
     return Target(f"import-{name}", samples, feed, share=0.02)
 
 
-# ---- all ---------------------------------------------------------------------------------------------------------------
+# ---- all -------------------------------------------------------------------------------------------------------------
 
 def decoders() -> list[type]:
     """Classes of single-frame decoders in the compiled core."""

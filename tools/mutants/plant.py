@@ -1,7 +1,8 @@
 """Writes every fault of list.toml into a copy of the sources, each asleep until its number is chosen.
 
 A statement becomes a choice between what it was and what it becomes; `if`, `elif` and `while` choose their condition,
-the declaration of a bint its value. The number is read once a process from the environment variable APEX_MUTANT (0: no fault).
+the declaration of a bint its value. The number is read once a process from the environment variable APEX_MUTANT (0: no
+fault).
 """
 
 from __future__ import annotations

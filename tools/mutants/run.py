@@ -1,8 +1,9 @@
 """Runs the suite against each planted fault and keeps which were found: make mutants.
 
 Each mutant has the tests of its part, the quickest first, and stops at the first that fails; one that passes them gets
-the wider tests. A line of docs/results/mutants.jsonl is written after each; it holds as long as the sources and the tests that
-decided are the same, so that an interrupted run goes on where it stopped. Exit code 1 when too few are killed.
+the wider tests. A line of docs/results/mutants.jsonl is written after each; it holds as long as the sources and the
+tests that decided are the same, so that an interrupted run goes on where it stopped. Exit code 1 when too few are
+killed.
 """
 
 from __future__ import annotations
