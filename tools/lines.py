@@ -1,8 +1,8 @@
 """Counts which lines of the compiled core the suite executes: make coverage.
 
 Lines by Cython's tracing, through the plugin of coverage.py; it cannot count branches, so gcov's figures of the
-generated C stand beside, the code that Cython adds included. A traced line takes the GIL, so tests that only repeat with more
-numbers are left out. The figures go to docs/results/coverage.json; exit code 1 below the target.
+generated C stand beside, the code that Cython adds included. A traced line takes the GIL, so tests that only repeat
+with more numbers are left out. The figures go to docs/results/coverage.json; exit code 1 below the target.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ TESTS = ("tests/core", "tests/importers", "tests/golden", "tests/app/test_replay
          "tests/app/test_replay_limits.py", "tests/app/test_generate.py")
 TOO_MUCH = ("test_random_updates_equal_a_dict", "test_random_traffic", "test_scripted_traffic", "test_much_random",
             "test_any_seed_and_chunk", "600000", "recording", "test_compiled_strategy", "no_byte_beyond",
-            "test_sanitizer", "test_random_fills", "test_damaged_recordings", "at_length", "536870912", "test_random_orders")
+            "test_sanitizer", "test_random_fills", "test_damaged_recordings", "at_length", "536870912",
+            "test_random_orders")
 """Parts of names of tests that repeat what shorter ones do."""
 CONFIG = f"""[run]
 plugins = Cython.Coverage
