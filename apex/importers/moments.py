@@ -19,21 +19,28 @@ def ms(value: object) -> int:
     >>> ms("1652459225464")
     1652459225464000000
     """
-    return _count(value) * MS
+    return _fitting(_count(value) * MS, str(value))
 
 
 def us(value: object) -> int:
     """A count of microseconds."""
-    return _count(value) * US
+    return _fitting(_count(value) * US, str(value))
 
 
 def _count(value: object) -> int:
     if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal())):
         raise FrameProblem(f"{value!r} is no time", "The line is damaged", "time")
     found = int(value)
-    if not 0 <= found <= _NS_MAX // MS * 1000:
+    if found < 0:
         raise FrameProblem(f"{found} is no time", "The line is damaged", "time")
     return found
+
+
+def _fitting(ns: int, text: str) -> int:
+    """Nanoseconds that a tape can hold."""
+    if not -_NS_MAX <= ns <= _NS_MAX:
+        raise FrameProblem(f"{text[:40]} is no time: it does not fit 64 bits of nanoseconds", "The line is damaged", "time")
+    return ns
 
 
 def seconds(text: str) -> int:
@@ -45,7 +52,7 @@ def seconds(text: str) -> int:
     whole, _, part = text.partition(".")
     if not (whole.isdecimal() and len(whole) <= 10 and (part.isdecimal() or not part)):
         raise FrameProblem(f"{text[:40]!r} is no time in seconds", "The line is damaged", "time")
-    return int(whole) * S + int((part + "000000000")[:9])
+    return _fitting(int(whole) * S + int((part + "000000000")[:9]), text)
 
 
 def iso(text: str) -> int:
@@ -57,7 +64,7 @@ def iso(text: str) -> int:
     found = _ISO.fullmatch(text)
     if not found:
         raise FrameProblem(f"{text[:40]!r} is no date and time", "The line is damaged", "time")
-    return _second(found[1], found[2], found[4] or "Z") * S + int((found[3] or "").ljust(9, "0"))
+    return _fitting(_second(found[1], found[2], found[4] or "Z") * S + int((found[3] or "").ljust(9, "0")), text)
 
 
 @lru_cache(4096)
@@ -79,6 +86,6 @@ def any_time(text: str) -> int:
         value = int(text)
         for scale, most in ((S, 10**11), (MS, 10**14), (US, 10**17), (1, 1 << 63)):
             if value < most:
-                return value * scale
-        raise FrameProblem(f"{text[:40]} is no time: it does not fit 64 bits", "The line is damaged", "time")
+                return _fitting(value * scale, text)
+        return _fitting(value, text)
     return seconds(text) if text[:1].isdecimal() and text.replace(".", "", 1).isdecimal() else iso(text)

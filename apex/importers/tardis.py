@@ -129,7 +129,7 @@ def _table(path: Path) -> Table:
     number, line = next(lines(path, 1 << 16), (0, b""))
     names = line.decode("utf-8", "replace").split(",")
     for rank, (form, own) in enumerate(FORMS.items()):
-        if number == 1 and {*own, *COMMON} <= set(names):
+        if number == 1 and {*own, *COMMON} <= set(names) and len(set(names)) == len(names):
             return Table(path, form, rank, {name: at for at, name in enumerate(names)})
     raise InputError("no header of a table of Tardis", f"{path}:{max(number, 1)}",
                      f"Give CSV files of Tardis: {', '.join(FORMS)}")

@@ -41,6 +41,14 @@ TESTS = {
     "risk.pyx": (EDGES, "tests/core/test_risk.py"), "ledger.pyx": (EDGES, "tests/core/test_ledger.py"),
     "simvenue.pyx": MATCHING, "strict.pxi": MATCHING,
 }
+PARTS = {
+    "book": ("book.pyx", "book.pxd", "bits.h"),
+    "risk": ("risk.pyx", "risk.pxd", "ledger.pxd", "money.h"),
+    "ledger": ("ledger.pyx", "ledger.pxd", "money.h"),
+    "simvenue": ("simvenue.pyx", "simvenue.pxd", "strict.pxi", "book.pyx", "book.pxd"),
+}
+PARTS["strict"] = PARTS["simvenue"]
+"""The sources that decide what a mutant of a file does."""
 WIDER = ("tests/core/test_engine.py", "tests/core/test_why.py")
 
 
@@ -56,8 +64,8 @@ def digest(*tops: Path, more: str = "") -> str:
 
 @functools.cache
 def core_of(row: Mutant) -> str:
-    """What a mutant is: the sources and its row."""
-    return digest(ROOT / "apex" / "_core", more=str(tuple(row)))
+    """What a mutant is: the sources of its part and its row."""
+    return digest(*(ROOT / "apex" / "_core" / name for name in PARTS[row.file.partition(".")[0]]), more=str(tuple(row)))
 
 
 @functools.cache

@@ -90,7 +90,7 @@ class Reader:
                 self._line(line)
             except FrameProblem as problem:
                 raise InputError(str(problem), self.recording.where(line.place), problem.do, problem.code) from None
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 raise InputError(f"not JSON: {error}", self.recording.where(line.place),
                                  "The line is damaged: record again, or remove it", "json") from None
             except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -115,9 +115,10 @@ class Recording:
         """Files in the order of the first local times of their connections; files without one first."""
         firsts = []
         for number, path in enumerate(self.files):
-            stamps = (_stamp(line) for _, line in lines(path, _HEAD))
-            first = next((stamp[1] for stamp in stamps if stamp and stamp[0] in (RECEIVED, CONNECT)), b"0")
-            firsts.append((seconds(first.decode()), number))
+            stamps = ((at, _stamp(line)) for at, line in lines(path, _HEAD))
+            at, first = next(((at, stamp[1]) for at, stamp in stamps if stamp and stamp[0] in (RECEIVED, CONNECT)),
+                             (0, b"0"))
+            firsts.append((self._time(first, f"{path}:{at}"), number))
         return [number for _, number in sorted(firsts)]
 
     def _file(self, number: int, base: int, advance: Callable[[int], None]) -> None:
@@ -131,7 +132,7 @@ class Recording:
                 raise InputError("a line of no known form", f"{path}:{at}", _FORMAT, "line")
             if stamp[0] == UNUSED:
                 continue
-            kind, connection = stamp[0], self._name(own if stamp[2] is None else stamp[2].decode())
+            kind, connection = stamp[0], self._name(own if stamp[2] is None else stamp[2].decode("utf-8", "replace"))
             ts = self._time(stamp[1], f"{path}:{at}")
             if kind != HTTP:
                 if ts < self._last.get(connection, 0):
@@ -182,7 +183,7 @@ class Recording:
                 continue
             try:
                 entry = decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise InputError(f"not JSON: {error}", self.where(place),
                                  "The line is damaged: record again, or remove it", "json") from None
             yield Line(self._times[at], kind, name, entry.url or entry.addr, entry.data, place)
