@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from apex._core import events
 from apex._core.book import Book
+from apex._core.ledger import Ledger
+from apex._core.risk import CountingGateway, RiskGate
+from tests.core.test_risk import BUY_5, GOOD, NOW, TERMS, WIDE, answer
 from tests.oracles.book import BUY, SELL
+from tests.oracles.risk import ALLOWED
 
 
 @pytest.mark.parametrize(("side", "away"), [(BUY, -1), (SELL, 1)])
@@ -34,3 +40,43 @@ def test_one_far_level_is_found_when_the_near_ones_go(side: int, away: int) -> N
     assert (book.bid_ticks if side == BUY else book.ask_ticks) == away * 70_000
     assert book.levels(side) == [(away * 70_000, 9)]
     book._check()
+
+
+@pytest.mark.parametrize("kind", ["LINK_GAP", "LINK_DOWN"])
+def test_a_lost_link_puts_a_book_out_of_sync(kind: str) -> None:
+    """Lost otherwise: a book that misses deltas and is still taken for the venue's."""
+    row = np.zeros(1, events.EVENT_DTYPE)
+    row["kind"], row["flags"] = events.KINDS[kind], events.FLAGS["AT_LOCAL"] | events.FLAGS["LAST_IN_BATCH"]
+    book = Book()
+    book.apply(*events.pack(row))
+    assert not book.synced
+
+
+@pytest.mark.parametrize(("side", "mid2", "end"), [
+    (BUY, 1 << 62, 1), (BUY, -(1 << 62), -1), (SELL, 1 << 62, -1), (SELL, -(1 << 62), 1),
+])
+def test_a_worth_beyond_64_bits_stops_at_its_own_end(side: int, mid2: int, end: int) -> None:
+    """Lost otherwise: the largest loss shown as the largest gain, where a mid is negative."""
+    ledger = Ledger([{"value_num": 1 << 40, "value_den": 1 << 20}])       # 2^80 quanta held: times the mid, 142 bits
+    ledger.post(0, side, 1, 1 << 40)
+    found = ledger.pnl(0, mid2)
+    assert found["gross"] * end > 1 << 62
+    assert found["unrealised"] * end > 1 << 62
+
+
+def test_a_fill_worth_more_than_64_bits_is_refused_even_when_its_profit_is_small() -> None:
+    """Lost otherwise: an account that is right by chance after a fill that the next split of would wrap."""
+    ledger = Ledger([{"value_num": 1, "value_den": 1, "taker_fee": 10**11}])
+    ledger.post(0, BUY, (1 << 32) - 1, 1 << 31, True)
+    before = ledger.account(0)
+    with pytest.raises(OverflowError):
+        ledger.post(0, SELL, 1 << 32, 1 << 31)           # 2^63 before its fee, which alone brings the cash below
+    assert ledger.account(0) == before
+
+
+def test_the_same_order_may_go_again_at_the_windows_end() -> None:
+    """Lost otherwise: a duplicate window that is a nanosecond longer than it says, and refuses a timer's next order."""
+    gate = RiskGate([WIDE | {"messages_per_second_max": 9, "duplicate_window_ns": 100}], TERMS[:1],
+                    gateway=CountingGateway())
+    found = [answer(BUY_5, GOOD | {"now_ns": NOW + ns, "book_ts_ns": NOW + ns}, WIDE, gate) for ns in (0, 99, 100, 199)]
+    assert found == [ALLOWED, "duplicate", ALLOWED, "duplicate"]
