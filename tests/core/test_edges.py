@@ -9,7 +9,9 @@ from apex._core import events
 from apex._core.book import Book
 from apex._core.ledger import Ledger
 from apex._core.risk import CountingGateway, RiskGate
+from tests.core.assembly import START
 from tests.core.test_risk import BUY_5, GOOD, NOW, TERMS, WIDE, answer
+from tests.core.test_strict import at, buys, played
 from tests.oracles.book import BUY, SELL
 from tests.oracles.risk import ALLOWED
 
@@ -80,3 +82,18 @@ def test_the_same_order_may_go_again_at_the_windows_end() -> None:
                     gateway=CountingGateway())
     found = [answer(BUY_5, GOOD | {"now_ns": NOW + ns, "book_ts_ns": NOW + ns}, WIDE, gate) for ns in (0, 99, 100, 199)]
     assert found == [ALLOWED, "duplicate", ALLOWED, "duplicate"]
+
+
+def test_an_order_filled_to_the_last_lot_stays_in_compat() -> None:
+    """Lost otherwise: fills that differ from hftbacktest's, which keeps an order that one trade fills exactly."""
+    run, fills = played([buys((101, 3))], at(10, "TRADE", (SELL, 101, 3)), at(11, "TRADE", (SELL, 101, 5)), compat=True)
+    assert fills == [(10, 0, 101, 3, 1)]
+    assert run.venues[0].rejected_by_defect == 1
+
+
+def test_replies_keep_their_order() -> None:
+    """Lost otherwise: an acknowledgement that overtakes an earlier one, as no connection lets it."""
+    rows = [(START + t, START + t + 1, START + t + 1 + slow) for t, slow in ((0, 100), (10, 1), (1000, 1))]
+    run, _ = played([buys((99, 1)), (START + 10, lambda v: v.limit("buy", 98, 1))], rows=rows)
+    first, second = (int(t) - START for t in run.orders["ts_ack_ns"])
+    assert 80 < first <= second
