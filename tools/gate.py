@@ -2,8 +2,8 @@
 
 The base is the merge base with main; on main itself, the commit before. It is built into build/gate/<commit>. Rounds
 of both trees alternate, each tree with its own benchmarks in its own process, and the minimum of each counts: what else
-runs on the machine only adds to a round. A benchmark that looks slower gets more rounds before it is believed. Exit code
-1 when one is more than 15 % slower. Without a history, or with no change to what is measured, it says so and ends.
+runs on the machine only adds to a round. A benchmark that looks slower gets more rounds before it is believed. Exit
+code 1 when one is more than 15 % slower. Without a history, or with no change to what is measured, it says so and ends.
 """
 
 from __future__ import annotations

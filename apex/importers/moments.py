@@ -39,7 +39,8 @@ def _count(value: object) -> int:
 def _fitting(ns: int, text: str) -> int:
     """Nanoseconds that a tape can hold."""
     if not -_NS_MAX <= ns <= _NS_MAX:
-        raise FrameProblem(f"{text[:40]} is no time: it does not fit 64 bits of nanoseconds", "The line is damaged", "time")
+        raise FrameProblem(f"{text[:40]} is no time: it does not fit 64 bits of nanoseconds", "The line is damaged",
+                           "time")
     return ns
 
 

@@ -15,6 +15,7 @@ import os
 import pkgutil
 import random
 import shutil
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -264,7 +265,7 @@ def targets() -> list[Target]:
     for name, run in sorted(importers().items()):
         target = _importer(name, run)
         if not target.samples and not DATA.is_dir():
-            print(f"import-{name}: SKIPPED, the recordings are absent: set APEX_DATA")
+            print(f"import-{name}: SKIPPED, the recordings are absent: set APEX_DATA", file=sys.stderr)
             continue
         if not target.samples:
             raise LookupError(f"import_{name}: no recordings in ticks/{name} or l3/{name} of APEX_DATA, and no row in "
