@@ -152,7 +152,7 @@ class Reader:
         self._rest = b""
         while True:
             at, end = 0, len(data)
-            while at < end and data[at] * 4 <= end - at:
+            while at + 1 < end and data[at] * 4 <= end - at:
                 rtype, array = self._run(data, at)
                 at += array.nbytes
                 yield rtype, array

@@ -131,7 +131,11 @@ class Session:
             if self.at == 0:
                 self._begin(recorded, kind, lots, ticks, side)
             begun = len(self.rows)
-            self._message(kind, id, side, ticks, lots)
+            try:
+                self._message(kind, id, side, ticks, lots)
+            except ValueError as error:              # the book's word for what no order can be
+                raise InputError(str(error), f"{self.day.messages[0]}, message {self.at + 1}", "The line is damaged",
+                                 "order") from None
             summary.messages += 1
             if recorded is not None:
                 self._compare(recorded)
