@@ -133,7 +133,7 @@ class Session:
             begun = len(self.rows)
             try:
                 self._message(kind, id, side, ticks, lots)
-            except ValueError as error:              # the book's word for what no order can be
+            except (ValueError, MemoryError) as error:       # the book's words for what it cannot hold
                 raise InputError(str(error), f"{self.day.messages[0]}, message {self.at + 1}", "The line is damaged",
                                  "order") from None
             summary.messages += 1
