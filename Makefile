@@ -140,7 +140,7 @@ docs: build .venv-docs/.done
 
 # These three are built in copies as well. The sanitizers have the release's C, so that only the compiler runs again.
 SANITIZED := $(addprefix tests/core/test_,sanitizer.py book.py edges.py ledger.py risk.py matching.py strict.py engine.py \
-	why.py view.py events.py features.py signals.py) tests/importers/test_binance_codec.py
+	why.py view.py events.py features.py signals.py)
 SLOW_SANITIZED := --deselect tests/core/test_book.py::test_random_updates_equal_a_dict
 
 sanitize: build
