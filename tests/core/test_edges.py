@@ -94,6 +94,6 @@ def test_an_order_filled_to_the_last_lot_stays_in_compat() -> None:
 def test_replies_keep_their_order() -> None:
     """Lost otherwise: an acknowledgement that overtakes an earlier one, as no connection lets it."""
     rows = [(START + t, START + t + 1, START + t + 1 + slow) for t, slow in ((0, 100), (10, 1), (1000, 1))]
-    run, _ = played([buys((99, 1)), (START + 10, lambda v: v.limit("buy", 98, 1))], rows=rows)
+    run, _ = played([buys((99, 1)), (START + 10, lambda v: v.limit("buy", 98, 1))], venue={"rows": rows})
     first, second = (int(t) - START for t in run.orders["ts_ack_ns"])
     assert 80 < first <= second
