@@ -76,7 +76,9 @@ def read(path: str | Path) -> dict[str, Any]:
 def _converted(given: Mapping[str, Any], kind: Any, where: str) -> Any:
     """One table, checked."""
     if isinstance(given, Mapping):
-        for name, table, struct in ((where, given, kind), *((f"{where}.terms", t, Term) for t in given.get("terms", ())
+        terms = given.get("terms", ())
+        terms = terms if isinstance(terms, list | tuple) else ()         # else the conversion says what it is
+        for name, table, struct in ((where, given, kind), *((f"{where}.terms", t, Term) for t in terms
                                                             if isinstance(t, Mapping))):
             known = struct.__struct_fields__
             for key in table:
@@ -142,7 +144,13 @@ def declare(view: View, scores: Sequence[Mapping[str, Any]], signals: Sequence[M
     try:
         for score in structs[0]:
             index = place(score.instrument)
-            view.blend(score.name, {known(t.feature, index): _weight(t) for t in score.terms}, score.bias, index)
+            weights: dict[str, dict[str, Any]] = {}
+            for term in score.terms:
+                if (text := known(term.feature, index)) in weights:
+                    raise ConfigError(f"score {score.name!r} has {term.feature} twice", "scores",
+                                      "Give one term a feature")
+                weights[text] = _weight(term)
+            view.blend(score.name, weights, score.bias, index)
             made.add((score.name, index))
         for signal in structs[1]:
             if signal.feature is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +28,8 @@ from apex.domain.instrument import Instrument
 TEXT_KEYS = ("maintenance", "fee", "y", "daily_volatility", "daily_volume", "beta", "maker", "taker", "volume",
              "volume_30d")
 """Keys whose numbers are taken as exact text."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+INT64_MAX = 2**63 - 1
 
 
 class Liquidation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,13 +134,30 @@ def _toml(path: Path, what: str) -> dict[str, Any]:
 def _moment(value: Any, where: str) -> int:
     """UTC ns of a TOML date, date-time or integer."""
     if type(value) is int:
-        return int(value)
-    if isinstance(value, datetime):
-        at = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return int(at.timestamp()) * 10**9 + at.microsecond * 1000
-    if isinstance(value, date):
-        return int(datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()) * 10**9
-    raise ConfigError(f"{value!r} is no date", where, "Write from = 2024-01-01")
+        found = int(value)
+    elif isinstance(value, date):                     # a datetime is one too
+        at = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        found = (at - EPOCH) // timedelta(microseconds=1) * 1000
+    else:
+        raise ConfigError(f"{value!r} is no date", where, "Write from = 2024-01-01")
+    if abs(found) > INT64_MAX:
+        raise ConfigError(f"{value} does not fit 64 bits of nanoseconds", where, "Give a date from 1678 to 2262")
+    return found
+
+
+def _tables(value: Any, where: str) -> list[Mapping[str, Any]]:
+    """A list of TOML tables, or nothing else."""
+    if not isinstance(value, list) or not all(isinstance(x, Mapping) for x in value):
+        raise ConfigError("this is no list of tables", where, "Write [[schedule]] and [[schedule.tiers]]")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    """A number as _texts leaves it."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{value!r} is no number", where, "Write for example 0.0002")
+    return value
 
 
 def fee_rows(path: Path, venue: str) -> list[tuple[int, int, int, int]]:
@@ -146,19 +167,20 @@ def fee_rows(path: Path, venue: str) -> list[tuple[int, int, int, int]]:
     taker with rising volumes.
     """
     rows = []
-    for number, entry in enumerate(_texts(_toml(path, "the fee table")).get("schedule", []), 1):
+    entries = _texts(_toml(path, "the fee table")).get("schedule", [])
+    for number, entry in enumerate(_tables(entries, f"{path}: schedule"), 1):
         where = f"{path}: schedule {number}"
         if unknown := set(entry) - {"from", "maker", "taker", "venue", "tiers"}:
             raise ConfigError(f"unknown key {min(unknown)!r}", where, "The keys are: from, venue, maker, taker, tiers")
         if entry.get("venue", venue) != venue:
             continue
         since = _moment(entry.get("from"), where)
-        for tier in ({"volume": "0", **entry}, *entry.get("tiers", [])):
+        for tier in ({"volume": "0", **entry}, *_tables(entry.get("tiers", []), f"{where}: tiers")):
             try:
-                rows.append((since, opt.amount(tier["volume"], where), opt.fraction(tier["maker"], where),
-                             opt.fraction(tier["taker"], where)))
+                volume, maker, taker = (_text(tier[key], f"{where}: {key}") for key in ("volume", "maker", "taker"))
             except KeyError as missing:
                 raise ConfigError(f"{missing.args[0]} is missing", where, "Give volume, maker and taker") from None
+            rows.append((since, opt.amount(volume, where), opt.fraction(maker, where), opt.fraction(taker, where)))
     if not rows or rows != sorted(rows, key=lambda r: r[:2]):
         raise ConfigError(f"no table for {venue}" if not rows else "tables or tiers are out of order", str(path),
                           "Give [[schedule]] entries by date, tiers by volume")
@@ -180,18 +202,31 @@ def funding_rows(path: Path, instruments: list[Instrument]) -> list[list[tuple[i
     out: list[list[tuple[int, int, int, int]]] = [[] for _ in instruments]
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            for line in (reader := csv.DictReader(stream)):
+            reader = csv.DictReader(stream)
+            if not {"ts", "rate"} <= set(reader.fieldnames or ()):
+                raise InputError("columns missing: ts, rate", str(path), "The header must be ts,rate,mark")
+            for line in reader:
                 where = f"{path}:{reader.line_num}"
                 names = [i.symbol for i in instruments]
                 name = line.get("instrument") or (names[0] if len(names) == 1 else "")
                 if name not in names:
                     raise InputError(f"instrument {name!r} is not on the tapes", where, f"Use: {', '.join(names)}")
-                ticks, rest = _rest(line["mark"], instruments[names.index(name)]) if line.get("mark") else (0, 0)
-                out[names.index(name)].append((int(line["ts"]), opt.fraction(line["rate"], where), ticks, rest))
+                ts, (ticks, rest) = int(line["ts"]), (0, 0)
+                if line.get("mark"):
+                    ticks, rest = _rest(line["mark"], instruments[names.index(name)])
+                    if not 0 < ticks <= INT64_MAX:           # 0 would mean: none is given
+                        raise InputError(f"a mark of {line['mark']} is no price", where, "Give one of a tick or more")
+                if abs(ts) > INT64_MAX:
+                    raise InputError(f"{ts} does not fit 64 bits of nanoseconds", where, "Give UTC ns")
+                out[names.index(name)].append((ts, opt.fraction(line["rate"], where), ticks, rest))
     except OSError as error:
         raise ConfigError(f"cannot read fundings: {error.strerror or error}", str(path), "Name a CSV file") from None
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"no row of ts, rate, mark: {error}", str(path), "Give integers of ns and decimals") from None
+    for rows, instrument in zip(out, instruments, strict=True):
+        times = sorted(row[0] for row in rows)
+        if twice := next((a for a, b in pairwise(times) if a == b), None):
+            raise InputError(f"two fundings of {instrument.symbol} at {twice}", str(path), "Give each once")
     return [sorted(rows) for rows in out]
 
 
@@ -209,6 +244,8 @@ def _impact(rules: VenueRules, instrument: Instrument) -> Impact | None:
     mantissa, places = scaled(instrument.lot)
     try:
         numbers = [float(x) for x in (rule.y, rule.daily_volatility, rule.daily_volume, rule.beta)]
+        if not all(isfinite(x) for x in numbers):
+            raise ValueError("y, daily_volatility, daily_volume and beta of impact must be finite")
         return Impact(rule.model, numbers[0], numbers[1], numbers[2] * 10**places / mantissa,
                       opt.duration(rule.decay, "impact.decay"), numbers[3])
     except ValueError as error:
@@ -227,6 +264,12 @@ def venue_options(rules: VenueRules, instruments: list[Instrument],
     given: list[list[tuple[int, int, int, int]]] | None = None
     if rules.funding not in ("none", "tape"):
         given = funding_rows(Path(rules.funding), instruments)
+    symbols = [x.symbol for x in instruments]
+    for where, named in (("halts", rules.halts), ("impact", rules.impact)):
+        for rule in named:
+            if rule.instrument not in ("", *symbols):
+                raise ConfigError(f"no instrument {rule.instrument!r}", where,
+                                  f"The instruments are: {', '.join(symbols)}")
     made = []
     for place, instrument in enumerate(instruments):
         pays = rules.funding != "none" and instrument.kind != "spot"
@@ -250,10 +293,12 @@ def fee_tables(rules: VenueRules, instruments: list[Instrument]) -> list[Fees] |
     if rules.fees is None:
         return None
     tables: dict[str, Fees] = {}
+    volume = opt.amount(rules.volume_30d, "volume_30d")
+    if volume < 0:
+        raise ConfigError(f"a volume of {rules.volume_30d}", "volume_30d", "Give 0 or more")
     for instrument in instruments:
         if instrument.venue not in tables:
-            tables[instrument.venue] = Fees(fee_rows(Path(rules.fees), instrument.venue),
-                                            opt.amount(rules.volume_30d, "volume_30d"))
+            tables[instrument.venue] = Fees(fee_rows(Path(rules.fees), instrument.venue), volume)
     return [tables[i.venue] for i in instruments]
 
 

@@ -159,6 +159,8 @@ def test_another_instrument_can_be_named(tmp_path: Path) -> None:
     ([{"name": "s", "terms": []}], [], "needs weights"), ([{"name": "s"}], [], "missing required field"),
     ([{"name": "s", "terms": [{"feature": "ofi", "shape": "cube"}]}], [], "unknown"),
     ([{"name": "s", "terms": [{"feature": "ofi", "wait": 1}]}], [], "unknown key 'wait'"),
+    ([{"name": "s", "terms": 5}], [], "Expected `array`"),
+    ([{"name": "s", "terms": [{"feature": "ofi"}, {"feature": "ofi", "shape": "tanh"}]}], [], "'s' has ofi twice"),
 ])  # fmt: skip
 def test_bad_tables(tape: Path, scores: Any, signals: Any, what: str) -> None:
     """Lost otherwise: a typing mistake that never fires."""

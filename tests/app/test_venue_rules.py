@@ -134,3 +134,44 @@ def test_fee_tables(tmp_path: Path) -> None:
         file.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError, match=word):
             fee_rows(file, "x")
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("schedule = 3\n", "list of tables"), ('[schedule]\nfrom = 2024-01-01\n', "list of tables"),
+    ('[[schedule]]\nfrom = 2024-01-01\nmaker = 0\ntaker = 0\ntiers = 5\n', "list of tables"),
+    ('[[schedule]]\nfrom = 2024-01-01\nmaker = 0\ntaker = 0\ntiers = ["x"]\n', "list of tables"),
+    ('[[schedule]]\nfrom = 1600-01-01\nmaker = 0\ntaker = 0\n', "64 bits"),
+    ('[[schedule]]\nfrom = 2024-01-01\nmaker = true\ntaker = 0\n', "no number"),
+])  # fmt: skip
+def test_a_damaged_fee_table_is_named(tmp_path: Path, text: str, word: str) -> None:
+    """Lost otherwise: an internal error for a file of the user's, or a fee of 100 % from `true`."""
+    (tmp_path / "f.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=word):
+        fee_rows(tmp_path / "f.toml", "test")
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("", "columns missing"), (f"ts;rate;mark\n{START + 30};0.1;1\n", "columns missing"),
+    (f"ts,rate,mark\n{START + 30},0.0001,-5\n", "no price"), (f"ts,rate,mark\n{START + 30},0.0001,0\n", "no price"),
+    (f"ts,rate,mark\n{START + 30},0.0001,99999999999999999999\n", "no price"),
+    ("ts,rate\n99999999999999999999,0.1\n", "64 bits"),
+    (f"ts,rate\n{START + 30},0.0001\n{START + 30},0.0001\n", "two fundings"),
+])  # fmt: skip
+def test_a_damaged_funding_file_is_named(tape: Path, tmp_path: Path, text: str, word: str) -> None:
+    """Lost otherwise: fundings that are silently none, twice, or by another mark than the one given."""
+    (tmp_path / "f.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=word):
+        ran(tape, funding=str(tmp_path / "f.csv"))
+
+
+@pytest.mark.parametrize(("wrong", "word"), [
+    ({"halts": [{"start": 1, "stop": 2, "instrument": "AAB"}]}, "no instrument 'AAB'"),
+    ({"impact": {"model": "square-root", "daily_volatility": "1", "daily_volume": "1", "instrument": "AAB"}},
+     "no instrument"),
+    ({"impact": {"model": "square-root", "daily_volatility": "inf", "daily_volume": "1"}}, "finite"),
+    ({"impact": {"model": "square-root", "daily_volatility": "1e400", "daily_volume": "inf"}}, "finite"),
+])  # fmt: skip
+def test_a_rule_for_nobody_is_refused(tape: Path, wrong: dict[str, Any], word: str) -> None:
+    """Lost otherwise: a misspelt instrument's halt or impact is silently not applied; fills at a price of NaN."""
+    with pytest.raises(ConfigError, match=word):
+        ran(tape, **wrong)
