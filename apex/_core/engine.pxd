@@ -174,6 +174,7 @@ cdef class Engine:
     cdef readonly int64_t now
     cdef readonly int64_t timer_next
     cdef readonly int64_t rows
+    cdef int64_t at_once, at_once_ns     # timers asked for at this time, for this time or an earlier one
     cdef readonly int64_t signals_fired, signals_idle, intents, denied, calls
     cdef list fees                   # a Fees each instrument, or None
     cdef bint visible                # what our takers take is taken off the local book

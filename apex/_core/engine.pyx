@@ -34,6 +34,7 @@ from apex._core.feature import duration_ns
 cdef enum:
     ACTIVE_FIRST = 256       # room for working orders of one instrument; doubled when it is full
     TIMERS_MAX = 256
+    AT_ONCE_MAX = 10_000     # timers asked for at a time that is not later
     BARS_MAX = 64
 
 cdef int64_t DAY_NS = 86_400_000_000_000
@@ -732,6 +733,8 @@ cdef class Engine:
         command.type, command.tif = order.type, order.tif
         if self.more != NULL:
             command.flags, command.extra = self.more[index].flags, self.more[index].extra
+            if order.type == STOP_LIMIT and self.more[index].triggered:     # a limit order by now
+                command.type, command.extra = LIMIT, 0
             if kind == CANCEL:
                 link_drop(self, index)
                 order = &self.orders[index]

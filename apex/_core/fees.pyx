@@ -31,16 +31,15 @@ cdef class Fees:
         for i in range(self.count):
             self.rows[i].since_ns, self.rows[i].volume = rows[i][0], rows[i][1]
             self.rows[i].maker, self.rows[i].taker = rows[i][2], rows[i][3]
-        for i in range(31):
-            self.days[i] = volume // 30
-        self.history, self.day, self.volume = volume, -1, volume // 30 * 30
+        self.history, self.day, self.volume = volume, -1, volume
 
     cdef void _roll(self, int64_t day) noexcept nogil:
         """Begin a day: the one 30 days before it leaves the sum; a fill of an earlier day counts for the latest."""
         cdef int i
         if self.day < 0:
             self.day = day
-            self.days[day % 31] = 0
+            for i in range(1, 31):               # evenly over the 30 days before, to the unit
+                self.days[(day + i) % 31] = self.history // 30 + (i <= self.history % 30)
         while self.day < day:
             self.day = self.day + 1
             self.days[self.day % 31] = 0

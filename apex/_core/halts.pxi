@@ -73,7 +73,7 @@ cdef void margin_check(SimVenue v, int64_t ts) noexcept nogil:
 
 
 cdef void venue_liquidate(SimVenue v, int64_t ts) noexcept nogil:
-    """Withdraw our orders and close our position: by the book, and what it does not hold at the mark price."""
+    """Withdraw our orders and close our position: by the book, and at the mark price what it does not hold, or in a halt."""
     cdef VenueOrder order
     cdef Event event
     while v.order_count:
@@ -94,7 +94,7 @@ cdef void venue_liquidate(SimVenue v, int64_t ts) noexcept nogil:
     event.instrument, event.aux = <uint32_t> v.instrument, v.account.fee
     event.flags, event.ts_exchange_ns = AT_LOCAL | LAST_IN_BATCH, ts
     v._push(ts, &event)
-    if v.synced:
+    if v.synced and not v.halted:
         strict_take(v, ts, &order, MARKET, False)
     if order.leaves_lots > 0:
         strict_fill(v, ts, &order, False, max(v.mark_ticks, <int64_t> 1), order.leaves_lots, False)

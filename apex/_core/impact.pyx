@@ -8,7 +8,7 @@ Source: Almgren, Thum, Hauptmann, Li, Direct Estimation of Equity Market Impact 
 Fluctuations and Response in Financial Markets (2004).
 """
 
-from libc.math cimport ceil, pow, sqrt
+from libc.math cimport ceil, fmin, pow, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
@@ -16,6 +16,8 @@ from apex._core.events cimport BUY
 
 cdef enum:
     TAKEN_MAX = 1024             # sweeps that are remembered, a power of two
+
+cdef double FAR = 1e15           # ticks: beyond any price that an account holds
 
 KINDS = {"square-root": SQUARE_ROOT, "propagator": PROPAGATOR}
 
@@ -64,7 +66,7 @@ cdef class Impact:
         if done + lots <= there:
             return 0
         due = self.law(done + lots) * (<double> touch) * (<double> (done + lots)) - walked
-        return <int64_t> ceil(due / (<double> lots)) if due > 0.0 else 0
+        return <int64_t> fmin(ceil(due / (<double> lots)), FAR) if due > 0.0 else 0
 
     cdef void pays(self, int side, int64_t tick, int64_t price, int64_t lots) noexcept nogil:
         """Count a fill at `price` where the book said `tick`."""

@@ -115,7 +115,8 @@ cdef bint _grow_orders(L3Data* l3) noexcept nogil:
         free(orders)
         free(slots)
         return False
-    memcpy(orders, l3.orders, before * sizeof(L3Order))
+    if before:
+        memcpy(orders, l3.orders, before * sizeof(L3Order))
     free(l3.orders)
     free(l3.order_slots)
     l3.orders, l3.order_slots, l3.order_mask, l3.order_capacity = orders, slots, 4 * count - 1, <int32_t> count
@@ -134,7 +135,8 @@ cdef bint _grow_levels(L3Data* l3) noexcept nogil:
         free(levels)
         free(slots)
         return False
-    memcpy(levels, l3.levels, before * sizeof(L3Level))
+    if before:
+        memcpy(levels, l3.levels, before * sizeof(L3Level))
     free(l3.levels)
     free(l3.level_slots)
     l3.levels, l3.level_slots, l3.level_mask, l3.level_capacity = levels, slots, 4 * count - 1, <int32_t> count

@@ -206,9 +206,11 @@ cdef class ReplayDriver:
 
     cdef int _replies(self, SimVenue venue, int64_t ts) except -1:
         """Every reply that reaches us at exactly `ts`."""
+        cdef Event event                          # a copy: what the strategy sends may move the replies
         while venue.response_head < venue.response_tail and venue.responses[venue.response_head].ts == ts:
+            event = venue.responses[venue.response_head].event
             venue.response_head += 1
-            self.engine.on_reply(&venue.responses[venue.response_head - 1].event)
+            self.engine.on_reply(&event)
         return 0
 
     def run(self, int64_t batches_max=NEVER):

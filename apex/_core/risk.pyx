@@ -194,7 +194,8 @@ cdef DenyReason check_rate(const Intent* x) noexcept nogil:
 cdef inline uint64_t shape_of(const OrderCommand* c) noexcept nogil:
     return (<uint64_t> c.extra * <uint64_t> 0x9E3779B97F4A7C15 ^ <uint64_t> c.flags << 60
             ^ (<uint64_t> c.instrument << 32 | <uint64_t> c.kind << 24 | <uint64_t> c.side << 16 | <uint64_t> c.type << 8
-               | c.tif))
+               | c.tif)
+            ^ (c.order_id * <uint64_t> 0xC2B2AE3D27D4EB4F if c.kind == AMEND else 0))
 
 
 cdef inline int64_t slot_of(const Window* w, uint64_t shape, int64_t ticks, int64_t lots) noexcept nogil:

@@ -5,7 +5,7 @@ double and raw quantities. `strict`, the default, shares each trade among our or
 levels that our takers sweep until the venue updates them, and counts every fill by its increment.
 """
 
-from libc.math cimport fmin, isinf, log, pow, round
+from libc.math cimport fmax, fmin, isinf, log, pow, round
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memmove, memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t

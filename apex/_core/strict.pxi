@@ -43,7 +43,7 @@ cdef bint strict_take(SimVenue v, int64_t ts, VenueOrder* order, int type, bint 
     """4: take what the levels up to the limit still hold; whether that is all that is wanted. look: only look."""
     cdef int side = SELL if order.side == BUY else BUY
     cdef int64_t tick = v.book.ask.best if order.side == BUY else v.book.bid.best
-    cdef int64_t take, left = order.leaves_lots, touch = tick, there = 0, done = 0, price, extra
+    cdef int64_t take, left = order.leaves_lots, touch = tick, there = 0, done = 0, price, extra, pushed
     cdef double walked = 0.0, push = 0.0
     cdef bint impacts = v.impact is not None and touch != NO_ASK and touch != NO_BID
     if impacts:
@@ -60,7 +60,8 @@ cdef bint strict_take(SimVenue v, int64_t ts, VenueOrder* order, int type, bint 
             walked += (<double> (tick - touch if tick > touch else touch - tick)) * (<double> take)
             extra = v.impact.extra(touch, there, done, take, walked)
             walked += (<double> extra) * (<double> take)
-            price = max(tick + (extra if order.side == BUY else -extra) + <int64_t> round(push * tick), <int64_t> 1)
+            pushed = <int64_t> round(fmin(fmax(push * tick, -1e15), 1e15))
+            price = max(tick + (extra if order.side == BUY else -extra) + pushed, <int64_t> 1)
             if type != MARKET and not _reaches(order.side, order.price_ticks, price):
                 break
             done += take

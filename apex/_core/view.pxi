@@ -55,6 +55,12 @@ cdef class View:
         self._timer(step, self.engine.now + min(step, NEVER - self.engine.now))     # at the run's end, now is NEVER
 
     def at(self, int64_t ts_ns):
+        cdef Engine engine = self.engine
+        if ts_ns <= engine.now:
+            engine.at_once = engine.at_once + 1 if engine.at_once_ns == engine.now else 1
+            engine.at_once_ns = engine.now
+            if engine.at_once > AT_ONCE_MAX:
+                raise ValueError(f"more than {AT_ONCE_MAX:,} timers at once at {engine.now}: ask for a later time")
         self._timer(0, max(ts_ns, self.engine.now))
 
     cdef int _heard(self, int rule) except -1:
@@ -393,10 +399,12 @@ cdef class View:
         cdef int64_t open_lots = self.engine.local[which].open_buy_lots - self.engine.local[which].open_sell_lots
         cdef int64_t missing, left
         cdef OrderRow* order
+        cdef OrderMore* more
         cdef int i
         for i in range(self.engine.local[which].active_count if self.engine.more != NULL else 0):
             order = &self.engine.orders[self.engine.local[which].active[i]]
-            if order.type >= STOP or self.engine.more[self.engine.local[which].active[i]].flags & REDUCE_ONLY:
+            more = &self.engine.more[self.engine.local[which].active[i]]
+            if order.type >= STOP and not more.triggered or more.flags & REDUCE_ONLY:
                 left = order.quantity_lots - order.filled_lots + order.pending_lots
                 open_lots += -left if order.side == BUY else left
         missing = _whole(lots) - self.engine.ledger.positions[which].lots - open_lots

@@ -20,7 +20,7 @@ ROWS = [(0, 0, 200, 500), (0, 1000, 160, 400), (0, 50_000, -100, 300), (40 * DAY
 def test_random_trading_equals_the_oracle(seed: int) -> None:
     """Lost otherwise: a tier that comes a day early, stays a day long, or survives the table that it belongs to."""
     rng = random.Random(seed)
-    volume = rng.choice((0, 900, 60_000))
+    volume = rng.choice((0, 917, 60_029))
     fees, oracle, now, seen = Fees(ROWS, volume), OracleFees(ROWS, volume), rng.randint(0, DAY), set()
     for _ in range(3000):
         now += rng.choice((0, 1, DAY // 7, DAY // 3)) if rng.random() < 0.99 else 20 * DAY
@@ -45,6 +45,9 @@ def test_borders_by_hand() -> None:
     assert fees.rates(2 * DAY - 1) == (2, 5)     # today's volume counts from midnight on
     assert fees.rates(2 * DAY) == (9, 9)
     assert Fees([(10, 0, 2, 5), (10, 90, 1, 4)], 90).rates(10) == (1, 4)
+    for tier in (1, 29, 31, 100, 5 * 10**14):                # history exactly at the tier, or one unit short of it
+        assert Fees([(10, 0, 2, 5), (10, tier, 1, 4)], tier).rates(10) == (1, 4)
+        assert Fees([(10, 0, 2, 5), (10, tier, 1, 4)], tier - 1).rates(10) == (2, 5)
 
 
 @pytest.mark.parametrize("rows", [[], [(5, 0, 1, 1), (4, 0, 1, 1)], [(5, 9, 1, 1), (5, 0, 1, 1)]])

@@ -87,6 +87,20 @@ def test_not_in_a_halt() -> None:
     assert int(run.fills["ts_venue_ns"][1]) - START == 50
 
 
+def test_a_halted_instrument_is_closed_at_its_mark() -> None:
+    """Lost otherwise: trades with the book of a halted instrument, since another one of the account was liquidated."""
+    todo = [(START + 1, lambda v: (v.market("buy", 10), v.market("buy", 3, 1)))]
+    halted = at(10, "HALT")
+    halted["instrument"] = 1
+    halted["aux"] = 1
+    run = run_of(todo, mark(5, 102, 0, 0), halted, mark(20, 60, 0, 0), cash=3_000_000, names=NAMES)
+    last = [f for f in run.fills if int(f["instrument"]) == 1][-1]
+    assert (int(last["ts_venue_ns"]) - START, run.ledger.position(1)) == (20, 0)
+    assert int(last["price_ticks"]) != 100                   # the book's bid
+    for venue in run.venues:
+        venue._check()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_random_marks_equal_the_oracle(seed: int) -> None:
     """Lost otherwise: a margin that is wrong by a fee, a rest of a mark price, or a sign."""

@@ -288,6 +288,14 @@ def test_windows_run_on_event_time() -> None:
     assert (gate.sent_orders, gate.sent_requests) == (3, 1)
 
 
+def test_two_orders_may_be_amended_to_the_same() -> None:
+    """Lost otherwise: the second of two orders stays where it was, since the first has moved to the same place."""
+    gate = RiskGate([WIDE | {"duplicate_window_ns": 100}], TERMS[:1], gateway=CountingGateway())
+    amended = BUY_5 | {"kind": AMEND}
+    found = [answer(amended | {"order_id": n}, GOOD | {"amended_lots": 5}, WIDE, gate) for n in (1, 2, 1)]
+    assert found == [ALLOWED, ALLOWED, "duplicate"]
+
+
 @pytest.mark.parametrize("state", ["ACTIVE", "REDUCING", "HALTED"])
 def test_a_cancellation_always_passes(state: str) -> None:
     """Lost otherwise: orders that stay at the venue because the gate is shut."""

@@ -10,6 +10,7 @@ import pytest
 from apex._core.engine import STATES, Strategy
 from apex._core.simvenue import VENUE_REASONS
 from apex.domain.decimals import scaled
+from apex.domain.limits import Limits
 from tests.core.assembly import BUY, NAMES, SELL, START, Run
 from tests.core.test_matching import LATENCIES, QUEUES, SIDES, Market, conserved, for_oracle, rows_of, walked
 from tests.core.test_strict import at, played, reasons
@@ -58,6 +59,18 @@ def test_stops_are_cancelled_and_amended() -> None:
     run, fills = played(todo, at(10, "TRADE", (SELL, 99, 1)))
     assert fills == [(10, 1, 100, 5, 0)]
     assert reasons(run) == [("canceled", "canceled"), ("filled", ""), ("open", "")]
+
+
+def test_a_triggered_stop_limit_is_a_limit_order_to_the_gate() -> None:
+    """Lost otherwise: an amendment that trades with our own ask, and a target that counts a working order as none."""
+    stop: list[int] = []
+    told: list[Any] = []
+    todo = [(START + 1, lambda v: (stop.append(v.stop("buy", 103, 3, 98)), v.limit("sell", 103, 4, "GTX"))),
+            (START + 20, lambda v: told.extend((v.amend(stop[0], 103, 3), v.target(-1), v.position_lots)))]
+    run, fills = played(todo, at(10, "TRADE", (BUY, 103, 1)), at(30, "BOOK_LEVEL", (SELL, 102, 0)), limits=Limits())
+    assert told == [False, 0, 0]
+    assert run.gate.request_counters() == {"self-trade": 1}
+    assert fills[:1] != [(20, 0, 103, 3, 0)]
 
 
 def test_reduce_only_never_opens() -> None:

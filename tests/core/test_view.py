@@ -304,6 +304,13 @@ def test_a_run_ends_though_its_timers_go_on() -> None:
     assert run.engine.now == START + 150
 
 
+def test_timers_that_never_get_later_are_told() -> None:
+    """Lost otherwise: a run that hangs at one time for ever, and does not say why."""
+    events = quiet(message("BOOK_LEVEL", START + 100, [(BUY, 90, 1)]))
+    with pytest.raises(ValueError, match="timers at once"):
+        Run(events, [Hooks(on_start=lambda v: v.at(START + 30), on_timer=lambda v: v.at(v.now - 5))]).run()
+
+
 def test_durations() -> None:
     """Lost otherwise: an hour that is a minute."""
     units = {"1ns": 1, "5us": 5000, "100ms": 10**8, "2s": 2 * 10**9, "1m": 6 * 10**10, "1h": 36 * 10**11,

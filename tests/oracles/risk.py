@@ -49,7 +49,7 @@ class OracleGate:
 
     def _shape(self, c: dict[str, int]) -> tuple[int, ...]:
         names = ("instrument", "kind", "side", "type", "tif", "price_ticks", "quantity_lots", "flags", "extra")
-        return tuple(c[k] for k in names)
+        return (*(c[k] for k in names), c["order_id"] if c["kind"] == AMEND else 0)
 
     def _reasons(self, c: dict[str, int], f: dict[str, int]) -> Iterator[str]:
         """Every reason against an order or an amendment, in the table's order."""

@@ -13,7 +13,7 @@ class OracleFees:
     """Fees of a fill: the table in force, and in it the tier of the volume of the 30 days before the fill's day."""
 
     def __init__(self, rows: list[tuple[int, int, int, int]], volume: int = 0) -> None:
-        self.rows, self.before = rows, volume // 30
+        self.rows, self.history = rows, volume
         self.days: dict[int, int] = defaultdict(int)
         self.first: int | None = None
         self.latest = -1
@@ -26,7 +26,12 @@ class OracleFees:
     def volume(self, ts: int) -> int:
         day = self.day(ts)
         assert self.first is not None
-        return sum(self.days[d] if d >= self.first else self.before for d in range(day - 30, day))
+        return sum(self.days[d] if d >= self.first else self._before(self.first - d) for d in range(day - 30, day))
+
+    def _before(self, ago: int) -> int:
+        """Volume of a day so long before the first: an even part, the oldest days get what is left over."""
+        whole, rest = divmod(self.history, 30)
+        return whole + (31 - ago <= rest)
 
     def rates(self, ts: int) -> tuple[int, int] | None:
         since = max((r[0] for r in self.rows if r[0] <= ts), default=None)
