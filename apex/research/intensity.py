@@ -160,7 +160,7 @@ def intensity(tape: Tape, instrument: int = 0, start: int | None = None, stop: i
     instrument : int
         Index in the tape's table.
     start, stop : int, optional
-        Recorded local times, UTC ns; default the whole tape.
+        Recorded local times, UTC ns; default the whole tape, and never more than it.
     interval_ns : int
         How often the mid is read: about how often a market maker would requote.
 
@@ -173,8 +173,10 @@ def intensity(tape: Tape, instrument: int = 0, start: int | None = None, stop: i
     ts = tape.batches["ts_local_ns"][local]
     if not len(ts):
         raise InputError("no event of this instrument is on the tape", str(tape.path), "Import it again")
-    first = int(ts[0]) if start is None else start
-    count = ((int(ts[-1]) if stop is None else stop) - first) // interval_ns
+    # beyond the recording nothing is known: to count it as time without trades would dilute A and sigma
+    first, last = (int(at) for at in (ts.min(), ts.max()))
+    first = first if start is None else max(start, first)
+    count = ((last if stop is None else min(stop, last)) - first) // interval_ns
     if count < 1:
         raise InputError("the stretch is shorter than one interval", str(tape.path), "Give more time")
     found = touches(tape, instrument, [first + i * interval_ns for i in range(count)])

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, unpack
+from apex._core.events import EVENT_DTYPE, FLAGS, KINDS, SIDES, unpack
 from apex.store.tape import Tape
 
 CHUNK = 1 << 15
+_EXECUTE = KINDS["ORDER_EXECUTE"]
+_NO_TRADE = FLAGS["KEEPS_BOOK"] | FLAGS["NOT_MARKET"]
 
 
 def trades(tape: Tape, instrument: int, start: int | None = None, stop: int | None = None) -> NDArray[Any]:
     """Rows of the market trades of an instrument with start <= local time < stop, in order.
 
-    Liquidations, insurance-fund trades and the like, which met no order of the book, are left out.
+    Liquidations, insurance-fund trades and the like, which met no order of the book, are left out. On a tape of single
+    orders their executions are the trades.
 
     Parameters
     ----------
@@ -38,15 +41,19 @@ def trades(tape: Tape, instrument: int, start: int | None = None, stop: int | No
         chunk = tape.batches[at : at + CHUNK]
         ts = chunk["ts_local_ns"]
         wanted = (
-            (chunk["kind"] == KINDS["TRADE"]) & (chunk["instrument"] == instrument)
-            & ((chunk["flags"] & FLAGS["AT_LOCAL"]) != 0) & ((chunk["flags"] & FLAGS["NOT_MARKET"]) == 0)
+            (((chunk["kind"] == KINDS["TRADE"]) & ((chunk["flags"] & FLAGS["NOT_MARKET"]) == 0))
+             | ((chunk["kind"] == _EXECUTE) & ((chunk["flags"] & _NO_TRADE) == 0)))
+            & (chunk["instrument"] == instrument) & ((chunk["flags"] & FLAGS["AT_LOCAL"]) != 0)
         )  # fmt: skip
         if start is not None:
             wanted &= ts >= start
         if stop is not None:
             wanted &= ts < stop
         if wanted.any():
-            parts.append(unpack(np.ascontiguousarray(chunk[wanted]), tape.levels, tape.rows))
+            rows = unpack(np.ascontiguousarray(chunk[wanted]), tape.levels, tape.rows)
+            met = (rows["kind"] == _EXECUTE) & (rows["side"] != 0)  # the order's side: the aggressor's is the other
+            rows["side"][met] = SIDES["BUY"] + SIDES["SELL"] - rows["side"][met]
+            parts.append(rows)
         tape.release(at)
     return np.concatenate(parts)
 

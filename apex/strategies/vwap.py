@@ -11,8 +11,8 @@ from apex.strategies.schedule import Scheduled
 class Vwap(Scheduled):
     """Trade along a volume profile, so that the average price is near the market's own.
 
-    `profile` are integer weights of equal parts of the duration, for example lots of an earlier day as `apex intensity`
-    gives them; within a part the rate is constant.
+    `profile` are integer weights of equal parts of the duration, for example lots of an earlier day as
+    `apex.research.volume.profile` gives them; within a part the rate is constant.
 
     Source: Konishi, "Optimal slice of a VWAP trade", J. Financial Markets 5 (2002): with volume that does not depend
     on the price, the best static plan is the expected share of the volume done by each moment.

@@ -144,6 +144,21 @@ def test_an_empty_stretch_is_refused(tmp_path: Path, tapes: Callable[..., Path])
     with Tape.open(tapes()) as tape:
         with pytest.raises(InputError, match="shorter than one interval"):
             intensity(tape, stop=0)
+        with pytest.raises(InputError, match="shorter than one interval"):
+            intensity(tape, start=int(tape.batches["ts_local_ns"].max()) + 1)
         start = int(tape.batches["ts_local_ns"][0])
         with pytest.raises(InputError, match="intervals saw a trade"):
             intensity(tape, start=start, stop=start + 2 * 10**8)
+
+
+@pytest.mark.parametrize("book", ["l2", "l3"])
+def test_time_beyond_the_recording_does_not_count(book: str, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: rates diluted by hours that nobody recorded, or all memory taken by their intervals."""
+    path = tmp_path / "t.tape"
+    assert call(capsys, "generate", "--scenario", "btc", "--seed", 3, "--events", 60_000, "--book", book, "--out",
+                path, "--json").code == 0
+    whole = call(capsys, "intensity", path, "--json").value
+    assert whole["seen"] > 20
+    for words in (("--from", 0), ("--to", 2**62), ("--from", 0, "--to", 2**62)):
+        assert call(capsys, "intensity", path, *words, "--json").value == whole

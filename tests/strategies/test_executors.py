@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import apex
 from apex._core.events import FLAGS, KINDS
+from apex.app.generate_command import find, generate_scenario
 from apex.app.replay import ReplayResult
 from apex.importers.binance import import_binance
 from apex.research import screen
@@ -147,6 +148,23 @@ def test_a_market_of_one_second(tmp_path: Path) -> None:
         assert traded(tape, 0) == (8, 2 * (4000 + 6))
         assert traded(tape, 1) == (0, 0)
         assert profile(tape, 0, at, at + 4, 2) == [4, 4]
+
+
+def test_executions_are_trades(tmp_path: Path) -> None:
+    """Lost otherwise: a market without volume, where a tape has single orders."""
+    found = []
+    for book in ("l2", "l3"):
+        path = tmp_path / f"{book}.tape"
+        generate_scenario(path, 3, 60_000, find("btc"), by_order=book == "l3")
+        with Tape.open(path) as tape:
+            rows = trades(tape, 0)
+            found.append({int(ts): rows[rows["ts_local_ns"] == ts][["side", "price_ticks"]].tolist()
+                          for ts in np.unique(rows["ts_local_ns"])})
+            assert traded(tape, 0)[0] == int(rows["quantity_lots"].sum()) > 0
+    both = found[0].keys() & found[1].keys()
+    assert len(both) > 100
+    for ts in both - {max(both)}:
+        assert {side for side, _ in found[0][ts]} == {side for side, _ in found[1][ts]}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
