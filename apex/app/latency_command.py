@@ -109,8 +109,10 @@ def _value(made: Modelled, args: argparse.Namespace, shift: int, every_ns: int) 
 
 def _said(model: str) -> str:
     """`4,250us` as 4 x feed + 250us."""
-    factor, offset = (part.strip() for part in model.split(","))
-    return f"{factor} x feed" + ("" if offset == "0" else f" - {offset[1:]}" if offset[0] == "-" else f" + {offset}")
+    factor, _, offset = (part.strip() for part in model.partition(","))
+    if offset in ("", "0"):
+        return f"{factor} x feed"
+    return f"{factor} x feed {f'- {offset[1:]}' if offset[0] == '-' else f'+ {offset}'}"
 
 
 def _show(console: Any, value: dict[str, Any]) -> None:

@@ -153,6 +153,9 @@ def test_what_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[st
     shown = call(capsys, "latency", path, "--out", tmp_path / "l.npz")
     assert (shown.code, shown.err) == (0, "")
     assert "round trip" in shown.out
+    alone = call(capsys, "latency", path, "--out", tmp_path / "l.npz", "--entry", "2", "--response", "1,")
+    assert (alone.code, alone.err) == (0, "")
+    assert "entry: 2 x feed " in alone.out
     with np.load(tmp_path / "l.npz") as archive:
         assert archive.files == ["data"]
         assert archive["data"].dtype.names == ("req_ts", "exch_ts", "resp_ts", "_padding")
