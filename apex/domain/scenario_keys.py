@@ -13,6 +13,9 @@ from apex.domain.limits import duration_ns
 RATE = Decimal(1 << 48) / 10**9
 """One event a second, in the generator's unit of a rate."""
 
+PLACES_MAX = 30
+"""Digits before and zeros after the point of a number; the generator counts with less."""
+
 _EXACT = Context(prec=28)
 
 Reader = Callable[[Any, Decimal], Any]
@@ -26,6 +29,8 @@ def number(value: Any, bp: Decimal = RATE) -> Decimal:
     found = Decimal(value)
     if not found.is_finite():
         raise ValueError(f"{value} is not finite")
+    if found and not -PLACES_MAX <= found.adjusted() <= PLACES_MAX:
+        raise ValueError(f"{found:.0e} is out of range: beyond 30 digits")
     return found
 
 
