@@ -80,6 +80,15 @@ def base_commit() -> tuple[str, str]:
         raise Skipped("the merge base is HEAD itself, and there is no commit before it") from None
 
 
+def asked(name: str) -> str:
+    """The commit that was asked for. Raises Failed where a history does not have it."""
+    git("rev-parse", "HEAD")
+    try:
+        return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    except Skipped:
+        raise Failed(f"there is no commit {name}") from None
+
+
 def changed(base: str) -> list[str]:
     """Files that are measured and differ from the base, uncommitted ones too."""
     return git("diff", "--name-only", base, "--", *MEASURED).splitlines()
@@ -116,11 +125,14 @@ def share_inputs(folder: Path) -> None:
 
 
 def sides(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
-    """How a tree's own benchmarks measure its engine. Raises Skipped for a tree that cannot."""
+    """How a tree's own benchmarks measure its engine. Raises Skipped without their inputs, Failed when they break."""
     done = subprocess.run([sys.executable, "-c", SIDES, *names], cwd=folder, capture_output=True, text=True,
                           check=False, env={**os.environ, "PYTHONPATH": str(folder)})
     if done.returncode != 0:
-        raise Skipped(f"the benchmarks of {folder.name} have no inputs: {done.stderr.strip().splitlines()[-1]}")
+        said = (done.stderr.strip() or f"code {done.returncode}").splitlines()[-1]
+        if folder == ROOT and not said.startswith(f"{Missing.__module__}.{Missing.__name__}:"):
+            raise Failed(f"the benchmarks of this tree do not start: {said}")
+        raise Skipped(f"the benchmarks of {folder.name} have no inputs: {said}")
     found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -175,7 +187,7 @@ def main() -> int:
     args = parser.parse_args()
     trees: list[Tree] = []
     try:
-        base, why = (git("rev-parse", args.base), "as asked") if args.base else base_commit()
+        base, why = (asked(args.base), "as asked") if args.base else base_commit()
         if not changed(base) and not args.always:
             raise Skipped(f"nothing that is measured has changed since {base[:12]} ({why})")
         print(f"gate: {base[:12]}, {why}", flush=True)
@@ -188,7 +200,7 @@ def main() -> int:
         print(f"gate: SKIPPED, nothing was compared: {reason}")
         return 0
     except Failed as error:
-        print(f"gate: a benchmark failed: {error}", file=sys.stderr)
+        print(f"gate: {error}", file=sys.stderr)
         return 1
     finally:
         for tree in trees:

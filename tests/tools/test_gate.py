@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import gate as module
+
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_AUTHOR_NAME": "a",
          "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
@@ -67,3 +69,40 @@ def test_it_compares_with_the_merge_base(tree: Path) -> None:
     assert f"nothing that is measured has changed since {second[:12]} (merge base with main)" in gate(tree)
     git(tree, "branch", "-m", "main", "other")
     assert "no branch main" in gate(tree)
+
+
+def test_what_cannot_be_measured_is_no_success(tree: Path) -> None:
+    """Lost otherwise: benchmarks that a change has broken, or a mistyped commit, that pass as "skipped"."""
+    git(tree, "init", "-q", "-b", "main")
+    commit(tree, "one")
+    environment = {**os.environ, **QUIET, "GIT_CEILING_DIRECTORIES": str(tree.parent)}
+    (tree / "benchmarks" / "driver.py").write_text("import nothing_of_this_name\n")
+    for words, said in ((["--base", "nonsense"], "no commit nonsense"), (["--base", "HEAD"], "nothing_of_this_name")):
+        (tree / "build" / "gate" / git(tree, "rev-parse", "HEAD")[:12]).mkdir(parents=True, exist_ok=True)
+        (tree / "build" / "gate" / git(tree, "rev-parse", "HEAD")[:12] / ".built").touch()
+        done = subprocess.run([sys.executable, "tools/gate.py", "--always", *words], cwd=tree, env=environment,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stdout
+        assert said in done.stderr
+
+
+class _Pretended:
+    """A tree whose rounds take what a list says."""
+
+    def __init__(self, *values: float) -> None:
+        self.values, self.best = list(values), dict[str, float]()
+        self.sides = {"x": {"unit": "ns", "item": "event"}}
+
+    def round(self, name: str) -> None:
+        value = self.values.pop(0) if len(self.values) > 1 else self.values[0]
+        self.best[name] = min(value, self.best.get(name, value))
+
+
+@pytest.mark.parametrize(("ours", "base", "slower"), [
+    ([116.0], [100.0], True), ([114.0], [100.0], False), ([130.0] * 8 + [100.0], [100.0], False),
+    ([100.0], [80.0, 200.0], True), ([50.0], [100.0], False),
+])
+def test_more_than_the_margin_fails(ours: list[float], base: list[float], slower: bool) -> None:
+    """Lost otherwise: a gate that lets a slower tree pass, or believes one disturbed round."""
+    found = module.measure(_Pretended(*ours), _Pretended(*base), ["x"])  # type: ignore[arg-type]
+    assert found == (["x"] if slower else [])
