@@ -107,7 +107,7 @@ COUNTED = ("denied_by", "unfilled_by", "blocked_by")
 
 
 def test_the_keys_that_scripts_rely_on(tape: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: a key, a type, or a sum of interfaces.md."""
+    """Lost: a key, a type, or a sum that scripts rely on."""
     found = good(call(capsys, "replay", tape, "--strategy", "own_strategies:Maker", "--set", "away=0", "--maker-fee",
                       "-0.0001", "--taker-fee", "0.0005", "--cash", "1000", "--json"))
     for name in INTEGERS:
