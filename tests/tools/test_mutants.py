@@ -78,3 +78,17 @@ def test_too_few_killed_is_a_failure() -> None:
     assert run.verdict(rows, found | survivors) == 0
     assert run.verdict(rows, found | survivors | {4: {"outcome": "survived", "by": ""}}) == 1
     assert run.verdict(rows, found | {21: {"outcome": "killed", "by": "t"}}) == 1
+
+
+def test_no_test_counts_that_fails_without_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lost otherwise: a wider test that fails in the copy for reasons of its own, and "kills" each mutant it gets."""
+
+    def run_tests(number: int, files: tuple[str, ...]) -> tuple[str, str]:
+        return ("killed", run.WIDER[0]) if set(run.WIDER) & set(files) else ("passed", "")
+
+    monkeypatch.setattr(run, "run_tests", run_tests)
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "mutants.jsonl")
+    monkeypatch.setattr("sys.argv", ["run.py"])
+    with pytest.raises(SystemExit, match="nothing can be said"):
+        run.main()
+    assert not run.RESULTS.exists()

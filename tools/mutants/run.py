@@ -149,7 +149,7 @@ def main() -> int:
     found = {} if chosen else known(rows)
     missing = [row for row in rows if row.number not in found]
     if missing:
-        files = tuple(dict.fromkeys(name for row in missing for name in TESTS[row.file]))
+        files = tuple(dict.fromkeys([*(name for row in missing for name in TESTS[row.file]), *WIDER]))
         outcome, by = run_tests(0, files)
         if outcome != "passed":
             sys.exit(f"mutants: without any fault {by} is {outcome}; nothing can be said")
