@@ -16,7 +16,7 @@ from apex._core.feature cimport (
 )
 
 from apex._core.feature import duration_ns
-from apex._core.features_levels import Depth, Elasticity, Impact, LevelFlow, LevelImbalance, Slope
+from apex._core.features_levels import Depth, DepthImpact, Elasticity, LevelFlow, LevelImbalance, Slope
 from apex._core.features_liquidity import BarMeasures, PriceImpact, Whales
 from apex._core.features_shape import Clusters, Spoofing, Walls
 from apex._core.features_touch import DecayedFlow, MicroPrice, OrderFlow, Quote, Returns, TouchSamples
@@ -74,7 +74,7 @@ FEATURES = {
     "depth": _row(Depth, "_ bid ask imbalance", "band=10.0 every=100ms"),
     "slope": _row(Slope, "_ bid ask", "band=50.0 every=1s"),
     "elasticity": _row(Elasticity, "_ bid ask", "levels=10 every=100ms"),
-    "impact": _row(Impact, "buy sell", "notional=10000.0 every=100ms"),
+    "impact": _row(DepthImpact, "buy sell", "notional=10000.0 every=100ms"),
     # the book's shape
     "wall": _row(Walls, _WALLS, "band=100.0 k=4.0 value=50000.0 share=0.005 persist=3s every=1s"),
     "support": _row(Clusters, _CLUSTERS, "band=100.0 bandwidth=5.0 age=30s every=1s", (BUY,)),

@@ -30,6 +30,6 @@ cdef class Slope(Feature):               # least-squares slope of cumulative lot
 cdef class Elasticity(Feature):          # Naes and Skjeltorp's slope
     cdef int levels
 
-cdef class Impact(Feature):              # vwap of a fixed notional over mid, less 1
+cdef class DepthImpact(Feature):              # vwap of a fixed notional over mid, less 1
     cdef double notional
     cdef double _side(self, const Market* m, int side) noexcept nogil

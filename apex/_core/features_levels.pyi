@@ -15,5 +15,5 @@ class Slope(Feature):
 class Elasticity(Feature):
     def __init__(self, levels: int, every_ns: int) -> None: ...
 
-class Impact(Feature):
+class DepthImpact(Feature):
     def __init__(self, notional: float, every_ns: int) -> None: ...

@@ -243,7 +243,7 @@ cdef double _naes(const int64_t* ticks, const int64_t* sizes, int count) noexcep
     return total / (count - 1)
 
 
-cdef class Impact(Feature):
+cdef class DepthImpact(Feature):
     """vwap / mid - 1 of taking a fixed notional at once, buying and selling; NaN when the book does not hold it."""
 
     def __init__(self, double notional, int64_t every_ns):
