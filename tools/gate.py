@@ -90,8 +90,9 @@ def asked(name: str) -> str:
 
 
 def changed(base: str) -> list[str]:
-    """Files that are measured and differ from the base, uncommitted ones too."""
-    return git("diff", "--name-only", base, "--", *MEASURED).splitlines()
+    """Files that are measured and differ from the base, uncommitted and not yet added ones too."""
+    return [*git("diff", "--name-only", base, "--", *MEASURED).splitlines(),
+            *git("ls-files", "--others", "--exclude-standard", "--", *MEASURED).splitlines()]
 
 
 def build(base: str) -> Path:

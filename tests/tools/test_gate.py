@@ -20,7 +20,7 @@ QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A small checkout with the gate and nothing to build."""
-    for name in ("tools/gate.py", "benchmarks/workers.py", "benchmarks/__init__.py", "setup.py"):
+    for name in ("tools/gate.py", "benchmarks/workers.py", "benchmarks/__init__.py", "setup.py", ".gitignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -69,6 +69,18 @@ def test_it_compares_with_the_merge_base(tree: Path) -> None:
     assert f"nothing that is measured has changed since {second[:12]} (merge base with main)" in gate(tree)
     git(tree, "branch", "-m", "main", "other")
     assert "no branch main" in gate(tree)
+
+
+def test_a_new_file_is_a_change(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a slow new module that nobody has added yet would pass the gate unmeasured."""
+    git(tree, "init", "-q", "-b", "main")
+    first = commit(tree, "one")
+    monkeypatch.setattr(module, "ROOT", tree)
+    assert module.changed(first) == []
+    for name in ("apex/new.pyx", "apex/new.so", "docs/new.md"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text("new")
+    assert module.changed(first) == ["apex/new.pyx"]
 
 
 def test_what_cannot_be_measured_is_no_success(tree: Path) -> None:
