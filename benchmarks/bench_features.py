@@ -32,8 +32,7 @@ TRADES = ("trade_sign", "trade_flow", "effective_spread.mean", "roll", "vpin:200
 EVALUATIONS = 200_000
 
 PLANNED = {
-    "features_touch": Benchmark("features_touch", "ns", "message and feature", 15.0, (), {"pandas": 2.0},
-                                rounds=(15, 5)),
+    "features_touch": Benchmark("features_touch", "ns", "message and feature", 15.0, (), rounds=(15, 5)),
     "features_trades": Benchmark("features_trades", "ns", "trade and feature", 15.0, (), rounds=(15, 5)),
     "features_all": Benchmark("features_all", "ns", "event", 350.0, (), rounds=(9, 5)),
     "signals_20": Benchmark("signals_20", "ns", "evaluation", 50.0, (), rounds=(15, 5)),

@@ -2,7 +2,7 @@
 
 
 cdef inline int64_t _between(int64_t x1, int64_t y1, int64_t x2, int64_t y2, int64_t at) noexcept nogil:
-    """Linear interpolation, truncated toward zero (methods.md 1.6)."""
+    """Linear interpolation, truncated toward zero."""
     return <int64_t> ((<double> (y2 - y1)) / (<double> (x2 - x1)) * (<double> (at - x1))) + y1
 
 

@@ -194,4 +194,4 @@ cdef class Market:
 
     cdef int _rule(self, rules, price_ticks, news, by_order) except -1
     cdef void _step(self) noexcept nogil
-    cdef void _fill(self, Py_ssize_t capacity) noexcept nogil
+    cdef bint _fill(self, Py_ssize_t capacity) noexcept nogil

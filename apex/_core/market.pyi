@@ -65,6 +65,11 @@ class Market:
         """The next whole messages: batches, and the levels and rows that their `first` counts in.
 
         About `rows_max` rows (and never less than a snapshot), until none is left. Where the cuts lie changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the rules are such that nothing happens any more.
         """
     def _check(self) -> None:
         """Assert that every book is whole and not crossed."""

@@ -36,6 +36,7 @@ cdef enum:
     INFORMED_LOTS = 8        # times the size of an uninformed one
     RECOVERY = 256           # steps in which most of a jump's excess goes again
     SINGLE = 24              # lots; a level up to this is one order, and is cancelled whole
+    IDLE_STEPS_MAX = 4_000_000   # steps without a row, after which none is expected
 
 cdef int64_t START_NS = 1_767_225_600_000_000_000
 cdef int64_t OPENING_NS = 1_000_000             # between the snapshots and the first steps
@@ -458,24 +459,29 @@ cdef class Market:
         else:
             _rule_step(&self.sink, pit, self.rows_left)
 
-    cdef void _fill(self, Py_ssize_t capacity) noexcept nogil:
-        """Snapshots, then steps, until all rows are out or a further step might not fit."""
-        cdef Py_ssize_t before
+    cdef bint _fill(self, Py_ssize_t capacity) noexcept nogil:
+        """Snapshots, then steps, until all rows are out or a further step might not fit; False when nothing happens."""
+        cdef Py_ssize_t before, idle = 0
         cdef Pit* pit
         while self.rows_left > 0:
             before = self.sink.level_count + self.sink.row_count
             if self.opened < self.count:
                 if before + 1 + 2 * self.depth > capacity:
-                    return
+                    return True
                 pit = &self.pits[self.opened]
                 _snapshot(&self.sink, pit)
                 pit.next_ns += OPENING_NS
                 self.opened = self.opened + 1    # `+=` needs the GIL in the checked build
             else:
                 if before + self.step_rows > capacity:
-                    return
+                    return True
                 self._step()
-            self.rows_left = self.rows_left - (self.sink.level_count + self.sink.row_count - before)
+            before = self.sink.level_count + self.sink.row_count - before
+            self.rows_left = self.rows_left - before
+            idle = idle + 1 if before == 0 else 0
+            if idle > IDLE_STEPS_MAX:
+                return False
+        return True
 
     def take(self, Py_ssize_t rows_max=1 << 16):
         """See Market.take in market.pyi."""
@@ -490,9 +496,12 @@ cdef class Market:
         self.sink.batches, self.sink.levels = &batch_rows[0], &level_rows[0]
         self.sink.rows = &order_rows[0] if by_order else NULL
         self.sink.batch_count = self.sink.level_count = self.sink.row_count = self.sink.row_closed = 0
+        cdef bint filled
         with nogil:
-            self._fill(capacity)
+            filled = self._fill(capacity)
         self.sink.batches, self.sink.levels, self.sink.rows = NULL, NULL, NULL
+        if not filled:
+            raise ValueError(f"nothing happens any more: {IDLE_STEPS_MAX} steps without a row, {self.rows_left} rows to go")
         return (batches[:self.sink.batch_count], levels[:self.sink.level_count], rows[:self.sink.row_count])
 
     def _check(self):

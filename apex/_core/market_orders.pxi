@@ -25,12 +25,13 @@ cdef void _order_row(Pit* pit, int kind, int which, int64_t tick, int64_t lots, 
 
 
 cdef void _join(Pit* pit, int which, int64_t tick, int64_t lots) noexcept nogil:
-    """A new order at the back of its level's queue, if there is room for one."""
+    """A new order at the back of its level's queue; where there is no room for it, one makes room instead."""
     cdef Queue* queue = _queue(pit, which, tick)
     cdef Order* order
     cdef int32_t index = pit.free
     cdef int64_t total = _lots(pit, which, tick)
     if index == NONE or total >= LOTS_MAX:
+        _make_room(pit, which)
         return
     order = &pit.orders[index]
     pit.free = order.next
@@ -77,6 +78,19 @@ cdef bint _pull(Pit* pit, int which, int64_t tick, int32_t index) noexcept nogil
     _remove(pit, which, tick, index)
     _set(pit, which, tick, _lots(pit, which, tick) - lots)
     return True
+
+
+cdef void _make_room(Pit* pit, int which) noexcept nogil:
+    """Cancel the order farthest behind a side's touch, or behind the other's where that one has to stay."""
+    cdef Ladder* ladder
+    cdef int i, side
+    for i in range(2):
+        side = which ^ i
+        ladder = &pit.ladders[side]
+        while _lots(pit, side, ladder.far) == 0:             # ends at the touch, which is never empty
+            ladder.far -= 2 * side - 1
+        if _pull(pit, side, ladder.far, _queue(pit, side, ladder.far).last):
+            return
 
 
 cdef void _place_order(Pit* pit, int which) noexcept nogil:

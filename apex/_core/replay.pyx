@@ -111,7 +111,7 @@ cdef class ReplayDriver:
         return last
 
     cdef inline int _slot(self, int kind, int stream) noexcept:
-        """Place of a queue: ties go to the lowest (methods.md 1.2; compat puts an instrument's four side by side)."""
+        """Place of a queue: ties go to the lowest (compat puts an instrument's four side by side)."""
         return 4 * stream + kind if self.compat else kind * self.count + stream
 
     cdef void _next_local(self, int stream) noexcept:

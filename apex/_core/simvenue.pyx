@@ -49,7 +49,7 @@ include "latency.pxi"
 
 
 cdef inline double _behind(int kind, double n, double front, double back) noexcept nogil:
-    """Probability that a decrease of the level happened behind us (methods.md 1.5)."""
+    """Probability that a decrease of the level happened behind us, by hftbacktest's models of the queue."""
     cdef double f
     if kind == POWER_PROB:
         f = pow(back, n)
@@ -281,7 +281,7 @@ cdef class SimVenue:
             self._crossed(ts, side, best)
 
     cdef void _depth(self, int side, int64_t ticks, double before, double after) noexcept nogil:
-        """Queue positions after the quantity at our price changed (methods.md 1.5)."""
+        """Queue positions after the quantity at our price changed: a decrease is shared by `_behind`."""
         cdef int32_t i
         cdef VenueOrder* order
         cdef double change, front, back, p

@@ -108,7 +108,11 @@ def _write(out: Path, market: Market, instruments: Sequence[Instrument], source:
     rows = market.rows_left
     with TapeWriter(out, instruments, source=source, seed=seed) as tape:
         while market.rows_left:
-            tape.append(*market.take(chunk))
+            try:
+                tape.append(*market.take(chunk))
+            except ValueError as error:
+                raise ConfigError(str(error), "--scenario", "Give makers something to do: orders they place, or "
+                                  "cancellations where orders stand") from None
             advance(rows - market.rows_left)
     return tape.header
 

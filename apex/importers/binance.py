@@ -28,6 +28,7 @@ from apex.importers.common import (
 from apex.store.writer import TapeWriter
 
 EXACT_PLACES = 8
+SYMBOL_MAX = 40
 """Decimal places of `scan_steps`."""
 SAMPLE = 4 << 20
 """Bytes of text from which symbol, market and grid are found first."""
@@ -146,6 +147,9 @@ def _identity_of(path: Path, market: str | None) -> Identity | None:
         except FrameProblem as problem:
             raise InputError(str(problem), f"{path}:{number}", problem.do, problem.code) from None
         if found is not None:
+            if not found.symbol.isascii() or len(found.symbol) > SYMBOL_MAX:
+                raise InputError(f"{found.symbol[:SYMBOL_MAX]!r} is no symbol of at most {SYMBOL_MAX} ASCII letters",
+                                 f"{path}:{number}", "The line is damaged", "symbol")
             if market is None or market == found.market:
                 return found
             pair = found.symbol.split("_")[0] if market == "cm" else ""

@@ -157,7 +157,10 @@ def _rows(path: Path, number: int, wanted: dict[str, str], told: Callable[[int, 
     line, first = next(found, (0, b""))
     if not line:
         raise InputError("an empty table", str(path), "Give a table with at least one row")
-    header = _cells(first)
+    try:
+        header = _cells(first)
+    except FrameProblem as error:
+        raise InputError(str(error), f"{path}:{line}", error.do, error.code) from None
     places, word = _places(header, wanted, path)
     if all(column.isdecimal() for column in wanted.values() if column.lower() not in KINDS) and wanted:
         try:
@@ -190,7 +193,10 @@ def _again(line: int, first: bytes, rest: Iterator[tuple[int, bytes]]) -> Iterat
 
 
 def _cells(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    try:
+        return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    except csv.Error as error:
+        raise FrameProblem(f"a line that is no CSV: {error}", "The line is damaged") from None
 
 
 def _row(cells: list[str], places: dict[str, int], kind: str, number: int, line: int) -> Row:

@@ -70,6 +70,8 @@ def _text(raw: bytes) -> str:
 def _metadata(version: int, raw: bytes) -> Metadata:
     schema = struct.unpack_from("<H", raw, 16)[0]
     size = _SYMBOL_V1 if version == 1 else struct.unpack_from("<H", raw, 45)[0]
+    if size == 0:
+        raise struct.error("its symbols have no length")     # and any number of them would fit
     at = _FIXED + 4 + struct.unpack_from("<I", raw, _FIXED)[0]
 
     def number() -> int:

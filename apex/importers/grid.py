@@ -20,6 +20,7 @@ UNITS_MAX = 1 << 60
 CACHE_MAX = 1 << 16
 POWERS = [10**places for places in range(64)]
 MARK_PLACES = 8
+TEXT_MAX = 80
 _DECIMAL = re.compile(r"-?\d{1,40}(\.\d{1,40})?")
 _FLOAT = re.compile(r"-?\d{1,40}(\.\d{1,40})?[eE][+-]?\d{1,2}")
 
@@ -38,7 +39,8 @@ def decimal(text: str | int) -> tuple[int, int]:
     text = str(text)
     whole, _, part = text.partition(".")
     part = part.rstrip("0")
-    if (whole.isdecimal() and text.isascii() and (part.isdecimal() or not part)) or _DECIMAL.fullmatch(text):
+    if (whole.isdecimal() and text.isascii() and len(text) <= TEXT_MAX and (part.isdecimal() or not part)) \
+            or _DECIMAL.fullmatch(text):
         return int(whole + part), len(part)
     if _FLOAT.fullmatch(text):
         return scaled(f"{Decimal(text):f}")

@@ -11,6 +11,7 @@ from apex.importers.common import FrameProblem
 MS, US, S = 10**6, 10**3, 10**9
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\d*(Z|[+-]\d\d:?\d\d)?")
 _NS_MAX = (1 << 63) - 1
+_DIGITS_MAX = 40
 
 
 def ms(value: object) -> int:
@@ -28,8 +29,9 @@ def us(value: object) -> int:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal())):
-        raise FrameProblem(f"{value!r} is no time", "The line is damaged", "time")
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal()
+                                                                  and len(value) <= _DIGITS_MAX)):
+        raise FrameProblem(f"{str(value)[:_DIGITS_MAX]!r} is no time", "The line is damaged", "time")
     found = int(value)
     if found < 0:
         raise FrameProblem(f"{found} is no time", "The line is damaged", "time")

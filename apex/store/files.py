@@ -116,7 +116,17 @@ class AtomicFile:
 
 
 def spool(beside: Path) -> int:
-    """Descriptor of a nameless file in the folder of `beside`: it vanishes with the process, however that ends."""
+    """Descriptor of a nameless file in the folder of `beside`: it vanishes with the process, however that ends.
+
+    Where the file system makes none without a name, the name is there for a moment, and a signal in it leaves the file.
+    """
+    if hasattr(os, "O_TMPFILE"):
+        try:
+            return os.open(beside.parent, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                with disk_errors(beside):
+                    raise
     temp = beside.with_name(f".{beside.name}.{os.getpid()}-{os.urandom(4).hex()}.spool")
     with disk_errors(beside):
         try:

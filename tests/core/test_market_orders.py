@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from apex._core.book import Book
-from apex._core.events import FLAGS, KINDS
+from apex._core.events import FLAGS, KINDS, unpack
 from apex._core.l3 import L3Book
 from apex._core.market import ROWS_MIN, RULES, Market
 from tests.core import markets
@@ -149,6 +149,35 @@ def test_any_rules_give_whole_books(data: st.DataObject, seed: int, by_order: bo
     while market.rows_left:
         market.take(5_000)
         market._check()
+
+
+FULL = {"placing": 256, "crash_placing": 256, "market_rate": [0, 0, 0], "hurry": 0, "informed_rate": 0}
+"""Makers who only place: the room for orders is full after the warm-up."""
+FAR = {"placing": 16, "cancel_distance": [47] * 1024 + [48], "place_distance": [0] * 1025}
+"""Makers who cancel where nobody places."""
+HEAVY = {"placing": 256, "place_distance": [0] * 1025, "limit_lots": [1 << 30] * 1025, "touch_lots": [1 << 30] * 1025}
+"""A touch that has all the lots a level can hold."""
+
+
+@pytest.mark.parametrize(("change", "by_order"), [(FULL, LEVEL), (FULL, ORDER), (FAR, ORDER), (HEAVY, ORDER)])
+def test_a_full_book_goes_on(change: dict[str, Any], by_order: bool) -> None:
+    """Lost otherwise: `apex generate` that never ends with a scenario it has taken."""
+    rules = [{**markets.of("btc").rules[0], **change}]
+    market = Market(3, 12_000, [600_000], rules, None, by_order)
+    parts = []
+    while market.rows_left:
+        parts.append(unpack(*market.take(9_000)))
+        market._check()
+    assert tuples(np.concatenate(parts)) == OrderMarketOracle(3, 12_000, [600_000], rules, None, by_order).rows
+
+
+def test_a_market_in_which_nothing_happens_is_an_error() -> None:
+    """Lost otherwise: a generator that waits for ever, at full speed."""
+    rules = {**markets.of("btc").rules[0], "place_distance": [3_000] * 1025, "lean_flow": 0}
+    market = Market(0, 20_000, [600_000], [rules])
+    with pytest.raises(ValueError, match="nothing happens any more"):
+        market.take(30_000)
+    market._check()
 
 
 # ---- what a venue could have sent ------------------------------------------------------------------------------------

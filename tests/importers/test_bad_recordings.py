@@ -55,6 +55,7 @@ SNAPSHOT = {"lastUpdateId": 5, "E": 1723161256501, "T": 1723161256493, "bids": [
 
 CASES: dict[str, tuple[bytes, str, int]] = {
     "empty": (b"", "input", 0),
+    "a symbol without end": (WHOLE.replace(b"BTCUSDT", b"BTC" * 60 + b"USDT"), "symbol", 1),
     "blank lines only": (b"\n \n\r\n", "input", 0),
     "empty gzip": (gzip.compress(b""), "input", 0),
     "truncated gzip": (PACKED[:len(PACKED) // 2], "input", -1),

@@ -291,6 +291,7 @@ def test_pieces_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(hashes) == 1
 
 
+TWO = metadata("mbo", {7: "ESZ9"}, version=2)
 GOOD = mbo("A", "B", 1, 100, 5)
 
 
@@ -300,6 +301,7 @@ GOOD = mbo("A", "B", 1, 100, 5)
     (ONE, "no records"), (ONE + other(), "no records"), (ONE + b"\x04\xa0" + GOOD[2:], "has 16 bytes, not 56"),
     (metadata("ohlcv-1m", {7: "X"}), "schema ohlcv-1m is not imported"),
     (ONE[:8 + 100 + 4] + struct.pack("<I", 1 << 20) + ONE[8 + 108:] + GOOD, "ends within its symbols"),
+    (TWO[:8 + 45] + bytes(2) + TWO[8 + 47:] + GOOD, "symbols have no length"),
     (ONE + mbo("A", "B", 1, 100, 5, recv=9) + mbo("A", "B", 2, 100, 5, recv=3), "local time goes back"),
 ])
 def test_damage(data: bytes, words: str, tmp_path: Path) -> None:

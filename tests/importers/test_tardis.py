@@ -154,6 +154,8 @@ BAD: dict[str, tuple[str, str, list[str], str, int]] = {
     "no number": ("number", TRADES, [f"{T},{T + 1},1,buy,1,x"], "2", 3),
     "an unknown side": ("form", TRADES, [f"{T},{T + 1},1,up,1,1"], "2", 3),
     "no time": ("time", TRADES, [f"{T},soon,1,buy,1,1"], "2", 3),
+    "a time of five thousand digits": ("time", TRADES, [f"{'9' * 5_000},{T},1,buy,1,1"], "2", 3),
+    "a price of five thousand digits": ("number", TRADES, [f"{T},{T},1,buy,{'9' * 5_000},1"], "2", 3),
     "a level without a side": ("form", BOOK, [f"{T},{T},true,,1,1"], "2", 3),
     "neither true nor false": ("form", BOOK, [f"{T},{T},perhaps,bid,1,1"], "2", 3),
 }

@@ -124,6 +124,7 @@ class OrderPit:
 
     def join(self, which: int, tick: int, lots: int) -> None:
         if self.orders == ROOM or self.lots(which, tick) >= 1 << 40:
+            self.make_room(which)
             return
         self.touch(which, tick)
         self.order_id += 1
@@ -132,6 +133,12 @@ class OrderPit:
         self.far[which] = (min if which == BID else max)(self.far[which], tick)
         self.top[which] = (max if which == BID else min)(self.top[which], tick)
         self.said.append(("ORDER_ADD", which, tick, lots, self.order_id))
+
+    def make_room(self, which: int) -> None:
+        for side in (which, 1 - which):
+            self.far[side] = (min if side == BID else max)(self.book[side])
+            if self.pull(side, self.far[side], -1):
+                return
 
     def may_empty(self, which: int, tick: int) -> bool:
         if len(self.book[which]) <= LEVELS_MIN:
