@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.text import Text
 
 PROGRESS_AFTER_S = 2.0
+FOLDED = 12
+"""A column of words may become so narrow before a table is taken apart."""
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9}")
 QUIET: ContextVar[bool] = ContextVar("QUIET", default=False)
 """Whether notes and progress bars are off (-q)."""
@@ -78,32 +81,83 @@ def note(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: int = 0) -> RenderableType:
-    """A table in the one style of APEX: numbers to the right, rules only under the head; `whole` columns never wrap."""
-    from rich import box
-    from rich.table import Table
+    """A table in the one style of APEX: numbers to the right, rules only under the head.
 
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-                 header_style="dim", padding=(0, 1, 0, 0))
-    for index, name in enumerate(columns):
-        numeric = all(_is_number(row[index]) for row in rows) and bool(rows)
-        timed = any(isinstance(row[index], str) and _STAMP.fullmatch(str(row[index])) for row in rows)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=timed or index < whole)
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
-    return made
+    Numbers, times and the first `whole` columns never wrap. What is too wide for the screen becomes several tables, one
+    below the other, each beginning with the first column, or with the `whole` ones.
+    """
+    return _Table(title, columns, [[_cell(value) for value in row] for row in rows], [
+        bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))], whole)
+
+
+class _Table:
+    """Columns of text; how many tables they are is known when the width is."""
+
+    def __init__(self, title: str, columns: Sequence[str], rows: list[list[Text]], numeric: list[bool],
+                 whole: int) -> None:
+        self.title, self.columns, self.rows, self.numeric, self.whole = title, columns, rows, numeric, whole
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        if self.title:
+            yield Text(self.title, "bold")
+        for part in min(self._parts(options.max_width, False), self._parts(options.max_width, True), key=len):
+            yield self._table(part, options.max_width)
+
+    def _firm(self, index: int) -> bool:
+        """Whether a column's cells must stay on one line."""
+        return index < self.whole or self.numeric[index] or any(_STAMP.fullmatch(row[index].plain) for row in self.rows)
+
+    def _width(self, index: int, stacked: bool) -> int:
+        """Least width of a column, its gap included; `stacked` heads are wrapped."""
+        cells = max((len(row[index]) for row in self.rows), default=0)
+        if not self._firm(index):
+            return min(max(cells, len(self.columns[index])), FOLDED) + 2
+        return max(cells, *map(len, self.columns[index].split() if stacked else [self.columns[index]])) + 2
+
+    def _parts(self, width: int, stacked: bool) -> list[list[int]]:
+        """Columns of each table."""
+        first = list(range(min(max(self.whole, 1), len(self.columns))))
+        room = width - 1 - sum(self._width(index, stacked) for index in first)
+        parts, left = [list(first)], room
+        for index in range(len(first), len(self.columns)):
+            if self._width(index, stacked) > left and len(parts[-1]) > len(first):
+                parts.append(list(first))
+                left = room
+            parts[-1].append(index)
+            left -= self._width(index, stacked)
+        return parts
+
+    def _table(self, part: list[int], width: int) -> RenderableType:
+        from rich import box
+        from rich.table import Table
+
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+        stacked = sum(self._width(index, False) for index in part) >= width
+        for index in part:
+            firm = self._firm(index)
+            head = self.columns[index]
+            lines = textwrap.wrap(head, self._width(index, True) - 2) if stacked and firm else [head]
+            made.add_column("\n".join(lines), justify="right" if self.numeric[index] else "left", overflow="fold",
+                            no_wrap=firm)
+        for row in self.rows:
+            made.add_row(*(row[index] for index in part))
+        return made
 
 
 def pairs(title: str, rows: Sequence[tuple[str, object]]) -> RenderableType:
     """Names and values, one a line."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False,
-                 pad_edge=False, padding=(0, 2, 0, 0))
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in rows:
         made.add_row(name, _cell(value))
-    return made
+    return Group(Text(title, "bold"), made) if title else made
 
 
 def stamp(ts_ns: int | None) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apex.app.console import Outcome, progress, table
-from apex.domain.errors import ConfigError, EnvironmentProblem
+from apex.domain.errors import ConfigError
 from apex.research.curves import curves
 from apex.research.facts import BANDS, FACTS, inside, measure
 from apex.research.facts_page import Tape as Column
 from apex.research.facts_page import band, page, shown
 from apex.research.observe import ROWS_MAX, Observed, observe
+from apex.store.files import AtomicFile, write_all
 from apex.store.tape import Tape
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="write a page with table and plots; ends in .html")
     parser.add_argument("--rows", type=int, default=ROWS_MAX, metavar="N",
                         help=f"rows of each tape to look at ({ROWS_MAX:,})")
-    parser.add_argument("--check", action="store_true", help="exit 1 when a fact lies outside its band")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a fact lies outside its band, or nothing is "
+                        "there to measure")
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -48,8 +50,8 @@ def run(args: argparse.Namespace) -> Outcome:
         drawn = [Column(name, generated, seen.seconds, found, curves(seen))
                  for (name, _, generated, seen), found in zip(columns, seen_of, strict=True)]
         _write(Path(args.out), page(drawn))
-    outside = any(v["outside"] for v in value)
-    return Outcome(value, lambda console: _show(console, value, args.out), 1 if args.check and outside else 0)
+    holds = not any(v["outside"] or len(v["unknown"]) == len(v["facts"]) for v in value)
+    return Outcome(value, lambda console: _show(console, value, args.out), 1 if args.check and not holds else 0)
 
 
 def _names(tape: Tape, stem: str) -> list[str]:
@@ -72,11 +74,8 @@ def _value(name: str, path: str, generated: bool, seen: Observed, found: dict[st
 
 
 def _write(out: Path, text: str) -> None:
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot write the page: {error.strerror or error}", str(out),
-                                 "Check the folder and its disk") from None
+    with AtomicFile(out) as file:
+        write_all(file.fd, text.encode())
 
 
 def _show(console: Console, value: list[dict[str, Any]], out: str | None) -> None:
@@ -89,5 +88,8 @@ def _show(console: Console, value: list[dict[str, Any]], out: str | None) -> Non
     console.print(table("", ("fact", "band", *(v["name"] for v in value)), rows, whole=2))
     if any(v["outside"] for v in value):
         console.print("* outside the band of large liquid coins")
+    for v in value:
+        if len(v["unknown"]) == len(v["facts"]):
+            console.print(f"{v['name']}: nothing to measure", markup=False)
     if out is not None:
         console.print(f"Wrote {out}")

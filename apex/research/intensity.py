@@ -187,6 +187,7 @@ def intensity(tape: Tape, instrument: int = 0, start: int | None = None, stop: i
         raise InputError("no book has two sides in sync", str(tape.path), "See: apex tape verify")
     least = float(np.nanmedian(quotes[:, 1] - quotes[:, 0]))
     rows = trades(tape, instrument, first, first + count * interval_ns)
+    rows = rows[rows["side"] != 0]                 # of an unknown aggressor: neither a buy nor a sell
     place = (rows["ts_local_ns"] - first) // interval_ns
     distance = farthest_trades(mids, place, rows["price_ticks"], rows["side"] == SIDES["BUY"])
     seen = distance[distance > least]

@@ -50,6 +50,9 @@ def cut(tape: Tape, out: Path, start: int | None, stop: int | None,
         raise ConfigError(f"the part would end at {high}, before it begins at {low}", "--from, --to",
                           "Give the earlier time with --from")
     size, synced = len(tape.batches), bool(tape.header["synced_from_start"])
+    if size and (low > tape.header["last_ts"] or high < tape.header["first_ts"]):
+        raise ConfigError(f"nothing of {tape.path} lies in {_span(start, stop)}", "--from, --to",
+                          f"Its local times are {tape.header['first_ts']} to {tape.header['last_ts']}")
     states = [_State(synced) for _ in tape.instruments]
     for at in range(0, size, CHUNK_ROWS):
         part = tape.batches[at:at + CHUNK_ROWS]
@@ -70,6 +73,10 @@ def cut(tape: Tape, out: Path, start: int | None, stop: int | None,
             tape.release(begin)
             advance(size + begin)
     return writer.header
+
+
+def _span(start: int | None, stop: int | None) -> str:
+    return " to ".join("the " + word if ts is None else str(ts) for word, ts in (("beginning", start), ("end", stop)))
 
 
 class _State:

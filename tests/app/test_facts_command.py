@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from apex.app.facts_command import _show
 from apex.app.generate_command import find, generate, generate_scenario
 from apex.domain.instrument import Instrument
 from apex.research.facts import BANDS, FACTS
+from apex.research.facts_page import shown
+from apex.store.tape import TapeWriter
 from tests.app.commands import call
 
 PLAIN = Instrument("SIM1USDT", "generated", "0.1", "0.001", base="SIM1", quote="USDT")
@@ -51,6 +56,26 @@ def test_check_fails_where_a_fact_lies_outside(tapes: dict[str, Path], capsys: p
     assert done.code == 1
     assert "touch_in_orders" in done.value[0]["outside"]
     assert call(capsys, "facts", tapes["plain"], "--json").code == 0
+
+
+def test_nothing_to_measure_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: a check that is content with an empty tape."""
+    with TapeWriter(tmp_path / "t", [PLAIN], source="test"):
+        pass
+    done = call(capsys, "facts", tmp_path / "t", "--check")
+    assert (done.code, "nothing to measure" in done.out) == (1, True)
+
+
+def test_a_narrow_screen_breaks_no_number(tapes: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: 0.00012 read as 0.00 and 012."""
+    value = call(capsys, "facts", *tapes.values(), "--json").value
+    for width in (60, 80, 120):
+        screen = Console(width=width, file=io.StringIO(), highlight=False)
+        _show(screen, value, None)
+        lines = screen.file.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        words = {word for line in lines for word in line.split()}
+        assert {shown(v) for column in value for v in column["facts"].values()} <= words
 
 
 def test_people_see_a_table(tapes: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from apex._core.events import KINDS
+from apex._core.events import KINDS, pack
 from apex.domain.errors import InputError
 from apex.importers.binance import import_binance
 from apex.research.intensity import farthest_trades, fit, intensity, rates, volatility
-from apex.store.tape import Tape
+from apex.store.tape import Tape, TapeWriter
 from tests.app.commands import call
 
 DECIMALS = st.floats(0.1, 200.0)
@@ -162,3 +162,17 @@ def test_time_beyond_the_recording_does_not_count(book: str, tmp_path: Path,
     assert whole["seen"] > 20
     for words in (("--from", 0), ("--to", 2**62), ("--from", 0, "--to", 2**62)):
         assert call(capsys, "intensity", path, *words, "--json").value == whole
+
+
+def test_unknown_aggressors_are_no_sellers(tapes: Callable[..., Path], tmp_path: Path) -> None:
+    """Lost otherwise: a rate of sells that are only trades whose side nobody told."""
+    with Tape.open(tapes()) as tape:
+        rows = tape.events()
+        some = np.flatnonzero(rows["kind"] == KINDS["TRADE"])[::3]
+        rows["side"][some] = 0
+        for name, kept in (("unknown", rows), ("without", np.delete(rows, some))):
+            with TapeWriter(tmp_path / name, tape.instruments, source="test") as out:
+                out.append(*pack(kept))
+    with Tape.open(tmp_path / "unknown") as unknown, Tape.open(tmp_path / "without") as without:
+        span = {"start": int(rows["ts_local_ns"][0]), "stop": int(rows["ts_local_ns"][-1])}
+        assert intensity(unknown, **span) == intensity(without, **span)

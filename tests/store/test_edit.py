@@ -248,6 +248,18 @@ def test_what_cannot_be_merged_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert (done.code, done.error["where"]) == (2, "--out")
 
 
+def test_a_span_beside_the_recording_is_refused(tmp_path: Path) -> None:
+    """Lost: an empty tape for a mistyped time, found out about much later."""
+    write(tmp_path / "t", joined(market(1, 200)))
+    with Tape.open(tmp_path / "t") as tape:
+        first, last = tape.header["first_ts"], tape.header["last_ts"]
+        for span in ((None, first - 1), (last + 1, None), (0, 1)):
+            with pytest.raises(ConfigError, match="nothing of "):
+                cut(tape, tmp_path / "out", *span)
+            assert not (tmp_path / "out").exists()
+        cut(tape, tmp_path / "out", last, None)
+
+
 def test_the_commands_say_what_they_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Lost: the commands themselves, and the figures that scripts read."""
     events = joined(market(6, 100, 2))
