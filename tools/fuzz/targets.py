@@ -134,12 +134,14 @@ def _unpacked(path: Path) -> bytes:
     if path.suffix == ".gz":
         return gzip.decompress(data)
     if path.suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read(1 << 22)
+        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True).read(1 << 22)
     return data
 
 
 def _head(data: bytes) -> bytes:
     """A little of a recording: the first lines of a text and some later ones, some bytes of what is none."""
+    if data[:3] == b"DBN":
+        return _records(data)
     if b"\0" in data[:1000]:
         return data[:HEAD_BYTES]
     found, size = [], 0
@@ -151,6 +153,15 @@ def _head(data: bytes) -> bytes:
         if size > 4 * HEAD_BYTES:
             break
     return b"".join(found)
+
+
+def _records(data: bytes) -> bytes:
+    """The metadata of a DBN file and its first records, whole: a word of their length in words begins each."""
+    at = 8 + int.from_bytes(data[4:8], "little")
+    end = at + HEAD_BYTES
+    while at < min(end, len(data)) and at + 4 * data[at] <= len(data):
+        at += 4 * data[at]
+    return data[:at]
 
 
 def _plain_name(path: Path) -> str:
