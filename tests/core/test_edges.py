@@ -13,7 +13,7 @@ from tests.core.assembly import START
 from tests.core.test_risk import BUY_5, GOOD, NOW, TERMS, WIDE, answer
 from tests.core.test_strict import at, buys, played
 from tests.oracles.book import BUY, SELL
-from tests.oracles.risk import ALLOWED
+from tests.oracles.risk import ALLOWED, AMEND
 
 
 @pytest.mark.parametrize(("side", "away"), [(BUY, -1), (SELL, 1)])
@@ -97,3 +97,10 @@ def test_replies_keep_their_order() -> None:
     run, _ = played([buys((99, 1)), (START + 10, lambda v: v.limit("buy", 98, 1))], venue={"rows": rows})
     first, second = (int(t) - START for t in run.orders["ts_ack_ns"])
     assert 80 < first <= second
+
+
+def test_an_amendment_that_adds_nothing_passes_a_position_beyond_its_limit() -> None:
+    """Lost otherwise: a quote that cannot be moved away, because a limit was lowered below what is open."""
+    known = GOOD | {"position_lots": 90, "amended_lots": 5}
+    for lots, said in ((4, ALLOWED), (5, ALLOWED), (6, "position")):
+        assert answer(BUY_5 | {"kind": AMEND, "quantity_lots": lots}, known, WIDE | {"position_max": 10}) == said
