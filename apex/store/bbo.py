@@ -8,15 +8,22 @@ from typing import NamedTuple
 import numpy as np
 
 from apex._core.book import Book
-from apex._core.events import FLAGS, SIDES
+from apex._core.events import FLAGS, KINDS, SIDES
 from apex._core.l3 import L3Book
+from apex.store.layout import Array
 from apex.store.tape import Tape
 
 _CHUNK = 1 << 15
+_DEPTH = [KINDS[name] for name in ("BOOK_LEVEL", "BOOK_CLEAR", "SNAPSHOT_BEGIN", "ORDER_ADD", "ORDER_MODIFY",
+                                   "ORDER_DELETE", "ORDER_EXECUTE")]
 
 
 class Touch(NamedTuple):
-    """The touch of one book; ticks and lots are None where a side is empty."""
+    """The touch of one book; ticks and lots are None where a side is empty.
+
+    A book is not `synced` before the first depth event, also on a tape that was in sync from its start: of one with
+    quotes and trades alone nothing is known.
+    """
 
     ts: int
     bid_ticks: int | None
@@ -47,12 +54,14 @@ def touches(tape: Tape, instrument: int, times: Sequence[int],
     reader = L3Book(synced=bool(tape.header.get("synced_from_start")))
     book = reader.book
     found: dict[int, Touch] = {}
+    seen = False
     wanted = sorted(set(times))
     for start, stop in _slices(tape, instrument, wanted):
         if isinstance(stop, Mark):
-            found[stop.ts] = _touch(book, stop.ts)
+            found[stop.ts] = _touch(book, stop.ts, seen)
             continue
         reader.apply(tape.batches[:stop], tape.levels, tape.rows, instrument=instrument, start=start)
+        seen = seen or _has_depth(tape.batches[start:stop], instrument)
         tape.release(start)
         advance(stop)
     return [found[ts] for ts in times]
@@ -90,10 +99,16 @@ def _slices(tape: Tape, instrument: int, wanted: list[int]) -> Iterator[tuple[in
         yield len(tape.batches), Mark(left)
 
 
-def _touch(book: Book, ts: int) -> Touch:
+def _has_depth(batches: Array, instrument: int) -> bool:
+    """Whether a message tells us something of the instrument's book."""
+    ours = (batches["instrument"] == instrument) & ((batches["flags"] & FLAGS["AT_LOCAL"]) != 0)
+    return bool(np.isin(batches["kind"][ours], _DEPTH).any())
+
+
+def _touch(book: Book, ts: int, seen: bool) -> Touch:
     bid, ask = book.bid_ticks, book.ask_ticks
     return Touch(
         ts, bid, None if bid is None else book.quantity(SIDES["BUY"], bid),
         ask, None if ask is None else book.quantity(SIDES["SELL"], ask),
-        book.level_count(SIDES["BUY"]), book.level_count(SIDES["SELL"]), book.synced,
+        book.level_count(SIDES["BUY"]), book.level_count(SIDES["SELL"]), book.synced and seen,
     )

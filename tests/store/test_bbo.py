@@ -72,6 +72,17 @@ def test_rows_of_the_venue_alone_do_not_reach_our_book(tmp_path: Path) -> None:
     assert [(t.bid_lots, t.ask_lots) for t in found] == [(5, 8), (5, 5)]
 
 
+def test_a_book_without_depth_events_is_not_in_sync(tmp_path: Path) -> None:
+    """Lost: a tape of quotes and trades alone whose book is said to be in sync, and is empty."""
+    quotes = [message("QUOTE", START, [(1, 100, 5, 0), (2, 101, 5, 0)]), message("TRADE", START + 1, [(1, 101, 1, 0)])]
+    other = [message("BOOK_LEVEL", START + 5, [(1, 100, 5, 0)], instrument=1),
+             message("BOOK_LEVEL", START + 7, [(1, 100, 5, 0)], flags=FLAGS["AT_VENUE"])]
+    write(tmp_path / "t", joined(quotes + other), synced_from_start=True)
+    with Tape.open(tmp_path / "t") as tape:
+        assert [t.synced for t in touches(tape, 0, [START, START + 9])] == [False, False]
+        assert [t.synced for t in touches(tape, 1, [START + 4, START + 5, START + 9])] == [False, True, True]
+
+
 # ---- export ---------------------------------------------------------------------------------------------------------
 
 
