@@ -77,7 +77,7 @@ def curves(seen: Observed) -> dict[str, Curve]:
         "depth": _curve(np.array(DEPTH_BP[1:]), (profile / profile[0])[1:]),
         "moves": _beyond(_in_units(np.abs(moves), float(moves.std()) if len(moves) else 0.0)),
         "clusters": _correlogram(np.abs(facts.returns_bp(seen, 100 * MS)), np.arange(1, 51), 0.1),
-        "signs": _correlogram(seen.parent_sign, np.unique(np.geomspace(1, 200, 30).astype(int))),
+        "signs": _correlogram(facts.signs(seen), np.unique(np.geomspace(1, 200, 30).astype(int))),
         "gaps": _beyond(_in_units(gaps, float(gaps.mean()) if len(gaps) else 0.0)),
         "sizes": _beyond(_in_units(seen.parent_lots, float(np.median(seen.parent_lots)) if len(seen.parent_lots)
                                    else 0.0)),

@@ -82,6 +82,12 @@ def kurtosis(values: Floats) -> float | None:
     return ratio(float((x**4).mean()), float((x * x).mean()) ** 2)
 
 
+def signs(seen: Observed) -> Ints:
+    """+1 and -1 of the market orders whose side is known, in order."""
+    known: Ints = seen.parent_sign[seen.parent_sign != 0]
+    return known
+
+
 def counts(seen: Observed, window_ns: int) -> Ints:
     """Market orders in each whole window."""
     ts = seen.parent_ts
@@ -164,7 +170,7 @@ def response(seen: Observed, horizon_ns: int) -> float | None:
     """Mean move of the mid in a market order's direction, from before it to `horizon_ns` later; bp."""
     if not len(seen.parent_ts) or not len(seen.ts):
         return None
-    kept = (seen.parent_ts > seen.ts[0]) & (seen.parent_ts < seen.ts[-1] - horizon_ns)
+    kept = (seen.parent_ts > seen.ts[0]) & (seen.parent_ts < seen.ts[-1] - horizon_ns) & (seen.parent_sign != 0)
     if int(kept.sum()) < SAMPLES_MIN:
         return None
     ts, sign = seen.parent_ts[kept], seen.parent_sign[kept]
@@ -259,11 +265,11 @@ FACTS = (
     Fact("fano_100ms", "Trades", "variance over mean of market orders in 100 ms", lambda s: fano(s, 100 * MS)),
     Fact("fano_1s", "Trades", "variance over mean of market orders in 1 s", lambda s: fano(s, SECOND)),
     Fact("branching", "Trades", "branching ratio: 1 - 1 / root of the Fano factor of 5 s", _branching),
-    Fact("signs_1", "Trades", "autocorrelation of signs, lag 1", lambda s: autocorrelation(s.parent_sign, 1)),
+    Fact("signs_1", "Trades", "autocorrelation of signs, lag 1", lambda s: autocorrelation(signs(s), 1)),
     Fact("signs_10", "Trades", "autocorrelation of signs, lags 8 to 12",
-         lambda s: mean_autocorrelation(s.parent_sign, 8, 12)),
+         lambda s: mean_autocorrelation(signs(s), 8, 12)),
     Fact("signs_50", "Trades", "autocorrelation of signs, lags 31 to 70",
-         lambda s: mean_autocorrelation(s.parent_sign, 31, 70)),
+         lambda s: mean_autocorrelation(signs(s), 31, 70)),
     Fact("impact", "Trades", "move with a market order after 1 s, in volatilities of a second", _impact),
     Fact("size_tail", "Trades", "Hill exponent of the lots of market orders", lambda s: hill(s.parent_lots)),
     Fact("size_range", "Trades", "lots of market orders: 99th percentile over median", _size_range),

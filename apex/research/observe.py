@@ -49,7 +49,7 @@ class Observed:
     depth : float64, shape (samples, 2, len(DEPTH_BP))
         Lots within DEPTH_BP of the own best, bids then asks, about once a second.
     parent_ts, parent_sign, parent_lots, parent_prints : int64
-        Market orders: trades of one side within one millisecond. Sign +1 buys.
+        Market orders: trades of one side within one millisecond. Sign +1 buys, -1 sells; 0 where it is not known.
     change_lots : int64
         Every change of a level, market trades taken out: > 0 placed, < 0 cancelled.
     change_ticks : int64
@@ -216,9 +216,10 @@ def _totals(tape: Tape, batches: NDArray[Any], at: Ints, snapshots: Ints) -> tup
             owners.tolist(), epochs, zip(*(rows[n].tolist() for n in names), strict=True), strict=True):
         if now != epoch:
             orders, totals, epoch = {}, {}, now
-        if kind == _EXECUTE and not flags & _NO_TRADE:
-            trades.append((owner, _BUY + _SELL - side, tick, lots))
         was_side, was_tick, was = orders.pop(order_id, (side, tick, 0))
+        if kind == _EXECUTE and not flags & _NO_TRADE:
+            met = side or was_side
+            trades.append((owner, _BUY + _SELL - met if met else 0, tick, lots))
         left = lots if kind in (_ADD, _MODIFY) else was if flags & FLAGS["KEEPS_BOOK"] else was - (lots or was)
         side, tick = (side or was_side, tick) if kind in (_ADD, _MODIFY) else (was_side, was_tick)
         if left > 0:
@@ -242,7 +243,8 @@ def _parents(batches: NDArray[Any], trades: _Rows) -> tuple[Ints, Ints, Ints, In
         return none, none, none, none
     starts = np.flatnonzero(np.concatenate(([True], (np.diff(ms) != 0) | (np.diff(trades.side) != 0))))
     prints = np.diff(np.concatenate((starts, [len(ms)])))
-    sign = np.where(trades.side[starts] == _BUY, 1, -1)
+    side = trades.side[starts]
+    sign = (side == _BUY).astype(np.int64) - (side == _SELL)
     return ms[starts] * MS, sign, np.add.reduceat(trades.lots, starts), prints
 
 

@@ -218,6 +218,40 @@ def test_orders_are_read_as_the_levels_they_make(tmp_path: Path) -> None:
     assert changes == sorted([(7, 2, True), (-7, 2, True), (5, 1, True), (-6, 0, True)])
 
 
+def test_orders_of_an_unknown_side_have_no_sign(tmp_path: Path) -> None:
+    """Lost otherwise: a venue that names no aggressor shown as one where everybody sells, with a perfect memory."""
+    made = [message("SNAPSHOT_BEGIN", START, [(0, 0, 0, 0)], last=False),
+            message("BOOK_LEVEL", START, [(1, 1000, 50, 0), (2, 1001, 40, 0)], flags=BOTH | FLAGS["SNAPSHOT"])]
+    made += [message("TRADE", START + 10 * i * MS, [(side, 1000, 2, 0)]) for i, side in enumerate((1, 0, 2, 0, 0), 1)]
+    with TapeWriter(tmp_path / "sides.tape", [BTC], source="test") as tape:
+        tape.append(*pack(np.concatenate(made)))
+    with Tape.open(tmp_path / "sides.tape") as read:
+        seen = observe(read)
+    assert (seen.parent_sign.tolist(), seen.parent_lots.tolist()) == ([1, 0, -1, 0, 0], [2] * 5)
+    ts, sign = START + np.arange(200) * SECOND, RNG.choice([-1, 1], 200)
+    known, mixed = facts.measure(parents(ts, sign)), facts.measure(parents(
+        np.repeat(ts, 2), np.column_stack((sign, np.zeros(200, np.int64))).ravel(), np.ones(400, np.int64)))
+    for name in ("signs_1", "signs_10", "signs_50"):
+        assert mixed[name] == known[name]
+    assert facts.measure(parents(ts, np.zeros(200, np.int64)))["signs_1"] is None
+    assert curves(parents(ts, np.zeros(200, np.int64)))["signs"] == {"x": [], "y": []}
+
+
+def test_an_execution_takes_its_side_from_its_order(tmp_path: Path) -> None:
+    """Lost otherwise: trades of a feed that names the side only when an order is placed, left without a sign."""
+    made = [message("SNAPSHOT_BEGIN", START, [(0, 0, 0, 0)], last=False),
+            message("ORDER_ADD", START, [(1, 1000, 50, 0)], flags=BOTH | FLAGS["SNAPSHOT"], last=False),
+            message("ORDER_ADD", START, [(2, 1001, 40, 0)], flags=BOTH | FLAGS["SNAPSHOT"]),
+            message("ORDER_EXECUTE", START + 20 * MS, [(0, 1001, 30, 0)]),
+            message("ORDER_EXECUTE", START + 40 * MS, [(0, 1000, 4, 0)])]
+    for row, order_id in zip(made[1:], (1, 2, 2, 77), strict=True):
+        row["order_id"] = order_id
+    with TapeWriter(tmp_path / "orders.tape", [BTC], source="test") as tape:
+        tape.append(*pack(np.concatenate(made)))
+    with Tape.open(tmp_path / "orders.tape") as read:
+        assert observe(read).parent_sign.tolist() == [1, 0]
+
+
 @pytest.mark.recordings
 @pytest.mark.parametrize("chain", CHAINS)
 def test_recordings_lie_within_the_bands(chain: str, data_file: Callable[[str], Path], tmp_path: Path) -> None:
