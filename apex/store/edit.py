@@ -50,7 +50,7 @@ def cut(tape: Tape, out: Path, start: int | None, stop: int | None,
         raise ConfigError(f"the part would end at {high}, before it begins at {low}", "--from, --to",
                           "Give the earlier time with --from")
     size, synced = len(tape.batches), bool(tape.header["synced_from_start"])
-    if size and (low > tape.header["last_ts"] or high < tape.header["first_ts"]):
+    if tape.header["first_ts"] is not None and (low > tape.header["last_ts"] or high < tape.header["first_ts"]):
         raise ConfigError(f"nothing of {tape.path} lies in {_span(start, stop)}", "--from, --to",
                           f"Its local times are {tape.header['first_ts']} to {tape.header['last_ts']}")
     states = [_State(synced) for _ in tape.instruments]
