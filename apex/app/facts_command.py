@@ -13,7 +13,7 @@ from apex.research.facts import BANDS, FACTS, inside, measure
 from apex.research.facts_page import Tape as Column
 from apex.research.facts_page import band, page, shown
 from apex.research.observe import ROWS_MAX, Observed, observe
-from apex.store.files import AtomicFile, write_all
+from apex.store.files import AtomicFile, disk_errors, write_all
 from apex.store.tape import Tape
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _value(name: str, path: str, generated: bool, seen: Observed, found: dict[st
 
 
 def _write(out: Path, text: str) -> None:
-    with AtomicFile(out) as file:
+    with AtomicFile(out) as file, disk_errors(out):
         write_all(file.fd, text.encode())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,22 @@ def test_files_that_are_not_there(tapes: dict[str, Path], tmp_path: Path, capsys
     assert call(capsys, "facts", tmp_path / "none.tape", "--json").code == 3
     done = call(capsys, "facts", tapes["plain"], "--out", tmp_path / "no" / "facts.html", "--json")
     assert (done.code, done.error["code"]) == (4, "environment")
+
+
+def test_a_page_that_cannot_be_written_whole_leaves_the_old_one(tapes: dict[str, Path], tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost otherwise: half a page in the place of yesterday's, from a disk that filled up."""
+    out = tmp_path / "facts.html"
+    out.write_text("yesterday's", encoding="utf-8")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        done = call(capsys, "facts", tapes["btc"], "--rows", "20000", "--out", out, "--json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (done.code, done.error["where"]) == (4, str(out))
+    assert out.read_text("utf-8") == "yesterday's"
+    assert [path.name for path in tmp_path.iterdir()] == ["facts.html"]
 
 
 def test_rows_can_be_limited(tapes: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
