@@ -80,22 +80,26 @@ def note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: int = 0) -> RenderableType:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], whole: int = 0,
+          keys: Sequence[int] = ()) -> RenderableType:
     """A table in the one style of APEX: numbers to the right, rules only under the head.
 
     Numbers, times and the first `whole` columns never wrap. What is too wide for the screen becomes several tables, one
-    below the other, each beginning with the first column, or with the `whole` ones.
+    below the other, each with the columns `keys`, which tell its rows apart: the first one, or the `whole` ones, unless
+    given.
     """
     return _Table(title, columns, [[_cell(value) for value in row] for row in rows], [
-        bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))], whole)
+        bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(columns))],
+        whole, keys or range(min(max(whole, 1), len(columns))))
 
 
 class _Table:
     """Columns of text; how many tables they are is known when the width is."""
 
     def __init__(self, title: str, columns: Sequence[str], rows: list[list[Text]], numeric: list[bool],
-                 whole: int) -> None:
-        self.title, self.columns, self.rows, self.numeric, self.whole = title, columns, rows, numeric, whole
+                 whole: int, keys: Sequence[int]) -> None:
+        self.title, self.columns, self.rows, self.numeric = title, columns, rows, numeric
+        self.whole, self.keys = whole, list(keys)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
@@ -118,23 +122,22 @@ class _Table:
 
     def _parts(self, width: int, stacked: bool) -> list[list[int]]:
         """Columns of each table."""
-        first = list(range(min(max(self.whole, 1), len(self.columns))))
-        room = width - 1 - sum(self._width(index, stacked) for index in first)
-        parts, left = [list(first)], room
-        for index in range(len(first), len(self.columns)):
-            if self._width(index, stacked) > left and len(parts[-1]) > len(first):
-                parts.append(list(first))
+        room = width - sum(self._width(index, stacked) for index in self.keys)
+        parts, left = [list(self.keys)], room
+        for index in (index for index in range(len(self.columns)) if index not in self.keys):
+            if self._width(index, stacked) > left and len(parts[-1]) > len(self.keys):
+                parts.append(list(self.keys))
                 left = room
             parts[-1].append(index)
             left -= self._width(index, stacked)
-        return parts
+        return [sorted(part) for part in parts]
 
     def _table(self, part: list[int], width: int) -> RenderableType:
         from rich import box
         from rich.table import Table
 
         made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-        stacked = sum(self._width(index, False) for index in part) >= width
+        stacked = sum(self._width(index, False) for index in part) > width
         for index in part:
             firm = self._firm(index)
             head = self.columns[index]

@@ -98,7 +98,7 @@ def _show(console: Any, found: Sweep, out: str | None) -> None:
                   f"{len(found.rows) / found.seconds:.3g} a second{memory}\n")
     if shown:
         title = "By net P&L" + (f", the first {SHOWN} of {len(ranked):,}" if len(ranked) > SHOWN else "")
-        console.print(table(title, heads, lines))
+        console.print(table(title, heads, lines, keys=(len(names),)))
         if len(ranked) > 1:
             console.print(f"The best of {len(ranked):,} is partly luck: try its parameters on another tape.")
     for row in [r for r in found.rows if r["error"]][:ERRORS_SHOWN]:

@@ -150,7 +150,7 @@ def _bbo(tape: Tape, args: argparse.Namespace) -> Outcome:
                    "synced")
         console.print(table("", columns, [
             (stamp(v["ts"]), v["instrument"], v["bid_quantity"], v["bid"], v["ask"], v["ask_quantity"], v["bid_levels"],
-             v["ask_levels"], v["synced"]) for v in value]))
+             v["ask_levels"], v["synced"]) for v in value], keys=(0, 1)))
 
     return Outcome(value, text)
 
