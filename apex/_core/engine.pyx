@@ -1,4 +1,4 @@
-"""The engine: events in, commands out through the gate. Replay, paper, live and simulation run the same code."""
+"""The engine: events in, commands out through the gate. It does not know where the events come from."""
 
 cimport cython
 from cpython.number cimport PyNumber_Index
