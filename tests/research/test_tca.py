@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apex._core.engine import FILL_DTYPE
@@ -48,34 +48,38 @@ def worked(draw: st.DrawFn) -> tuple[Execution, list[tuple[int, int, int, int, b
     return parent, rows, Instrument("X", "test", draw(STEPS), draw(STEPS), multiplier=draw(STEPS))
 
 
+@example((Execution(instrument=0, side="buy", quantity_lots=1, start_ns=1, end_ns=2, arrival_mid2=1, final_mid2=1,
+                    quotes={1: (1, 2)}, done_lots=1), [(1, 1, 1, 10**11, False)],
+          Instrument("X", "test", "0.00000001", "0.00000001", multiplier="0.00000001")))
 @given(worked())
 def test_the_parts_sum_to_the_shortfall(case: tuple[Execution, list[Any], Instrument]) -> None:
     """Lost otherwise: a cost that nobody paid, or one that is counted twice: and rounding that hides it."""
     parent, rows, instrument = case
     found = shortfall(parent, fills_of(rows), instrument)
-    unit = Decimal(instrument.tick) * Decimal(instrument.lot) * Decimal(instrument.multiplier)
-    sign = 1 if parent.side == "buy" else -1
-    start, end = Decimal(parent.arrival_mid2) / 2, Decimal(parent.final_mid2) / 2
-    right = dict.fromkeys(PARTS, Decimal(0))
-    real = done = Decimal(0)
-    for number, ticks, lots, fee, maker in rows:
-        if number not in parent.quotes:
-            continue
-        bid, ask = parent.quotes[number]
-        mid, half = Decimal(bid + ask) / 2, Decimal(ask - bid) / 2
-        right["timing"] += sign * lots * (mid - start) * unit
-        right["spread"] += lots * (-half if maker else half) * unit
-        right["impact"] += (sign * lots * (ticks - mid) - lots * (-half if maker else half)) * unit
-        right["fees"] += Decimal(fee).scaleb(-8)
-        real += sign * lots * (end - ticks) * unit - Decimal(fee).scaleb(-8)
-        done += lots
-    right["opportunity"] = sign * (parent.quantity_lots - done) * (end - start) * unit
-    assert {name: Decimal(found[name]) for name in PARTS} == right
-    total = Decimal(found["shortfall"])
-    assert total == sum(right.values()) == sign * parent.quantity_lots * (end - start) * unit - real
-    assert all(not text.endswith("0") or "." not in text for text in (found[name] for name in (*PARTS, "value")))
-    assert Decimal(found["value"]) == parent.quantity_lots * start * unit
-    assert found["bps"]["shortfall"] == pytest.approx(float(total / Decimal(found["value"]) * 10_000))
+    with localcontext(prec=100):                     # the sums here have more than 28 digits
+        unit = Decimal(instrument.tick) * Decimal(instrument.lot) * Decimal(instrument.multiplier)
+        sign = 1 if parent.side == "buy" else -1
+        start, end = Decimal(parent.arrival_mid2) / 2, Decimal(parent.final_mid2) / 2
+        right = dict.fromkeys(PARTS, Decimal(0))
+        real = done = Decimal(0)
+        for number, ticks, lots, fee, maker in rows:
+            if number not in parent.quotes:
+                continue
+            bid, ask = parent.quotes[number]
+            mid, half = Decimal(bid + ask) / 2, Decimal(ask - bid) / 2
+            right["timing"] += sign * lots * (mid - start) * unit
+            right["spread"] += lots * (-half if maker else half) * unit
+            right["impact"] += (sign * lots * (ticks - mid) - lots * (-half if maker else half)) * unit
+            right["fees"] += Decimal(fee).scaleb(-8)
+            real += sign * lots * (end - ticks) * unit - Decimal(fee).scaleb(-8)
+            done += lots
+        right["opportunity"] = sign * (parent.quantity_lots - done) * (end - start) * unit
+        assert {name: Decimal(found[name]) for name in PARTS} == right
+        total = Decimal(found["shortfall"])
+        assert total == sum(right.values()) == sign * parent.quantity_lots * (end - start) * unit - real
+        assert all(not text.endswith("0") or "." not in text for text in (found[name] for name in (*PARTS, "value")))
+        assert Decimal(found["value"]) == parent.quantity_lots * start * unit
+        assert found["bps"]["shortfall"] == pytest.approx(float(total / Decimal(found["value"]) * 10_000))
 
 
 def test_by_hand() -> None:
