@@ -85,7 +85,7 @@ def any_time(text: str) -> int:
     >>> any_time("1586000000"), any_time("1586000000000000000"), any_time("2020-04-04T11:33:20Z")
     (1586000000000000000, 1586000000000000000, 1586000000000000000)
     """
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= _DIGITS_MAX:
         value = int(text)
         for scale, most in ((S, 10**11), (MS, 10**14), (US, 10**17), (1, 1 << 63)):
             if value < most:

@@ -163,6 +163,7 @@ BAD = {
     "no number": ("ts,price,quantity", f"{T},one,1", "", 3, "table.csv:2"),
     "no date": ("ts,price,quantity", "monday,1,1", "", 3, "table.csv:2"),
     "a short row": ("ts,price,quantity", f"{T},1", "", 3, "table.csv:2"),
+    "a time of five thousand digits": ("ts,price,quantity", f"{'9' * 5_000},1,1", "", 3, "table.csv:2"),
     "a carriage return": ("ts,price,quantity", f"{T},1\r,1", "", 3, "table.csv:2"),
     "a carriage return in the header": ("ts,pr\rice,quantity", f"{T},1,1", "", 3, "table.csv:1"),
     "an unknown side": ("ts,price,quantity,side", f"{T},1,1,up", "", 3, "table.csv:2"),
