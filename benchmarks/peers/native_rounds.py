@@ -47,12 +47,12 @@ class Book:
 
     def __init__(self, source: str, levels: str, count: int) -> None:
         self.levels, self.count = np.load(levels), count
-        self.library = ctypes.CDLL(str(compiled(source)))
-        self.library.run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(Facts)]
-        self.library.run.restype = None
+        self.native = ctypes.CDLL(str(compiled(source)))
+        self.native.run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(Facts)]
+        self.native.run.restype = None
 
     def round(self) -> dict[str, Any]:
         facts = Facts()
         with Clock() as clock:
-            self.library.run(self.levels.ctypes.data, len(self.levels), ctypes.byref(facts))
+            self.native.run(self.levels.ctypes.data, len(self.levels), ctypes.byref(facts))
         return clock.result(self.count, {name: getattr(facts, name) for name, _ in Facts._fields_})
